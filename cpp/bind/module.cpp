@@ -1,0 +1,9 @@
+// The extension module: it only lists.
+#include <pybind11/pybind11.h>
+
+void bind_tomo(pybind11::module_& m);
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "C++ primitives of hpcdaas; use them through hpcdaas.backend.";
+    bind_tomo(m);
+}

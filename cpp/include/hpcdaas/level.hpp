@@ -1,0 +1,84 @@
+// The vector code: one table of functions per instruction level, chosen at run time.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace hpcdaas {
+
+constexpr int max_width = 8;   // widest gridding kernel, grid points
+constexpr int max_degree = 15; // of the polynomials that stand for it
+
+enum class Type : int { u8, u16, i16, u32, i32, f32 };
+
+// Flat field and logarithm of one angle's rows; see Correction in backend/__init__.py.
+struct RowCorrection {
+    const float* dark = nullptr;  // [row][column]; null: the data are taken as they are
+    const float* net = nullptr;   // [row][column] of the group of flats before
+    const float* next = nullptr;  // the same of the group after
+    float weight = 0;             // of `next`
+    bool log = false;
+    float floor = 0;
+};
+
+// Rows of one angle: [row][column], rows `row_stride` elements apart.
+struct Rows {
+    const void* data;
+    Type type;
+    std::ptrdiff_t row_stride;
+    int count;
+    int columns;
+    RowCorrection correction;  // pointers at the first of these rows, rows `columns` apart
+};
+
+struct Tally {
+    long nonpositive = 0;
+    bool finite = true;
+};
+
+// What spreads samples onto a strip of grid rows.
+struct Spread {
+    int grid;                // G, points along each axis
+    int half;                // P/2: samples k = −P/2 … P/2 of each angle
+    int angles;
+    const double* step_x;    // grid points per sample, for each angle
+    const double* step_y;
+    const float* samples;    // [angle][k + P/2][lane]
+    const float* polynomial; // [degree + 1][max_width], highest power first
+    int degree;
+    int pad;                 // columns of the strip left and right of the grid
+};
+
+// Linear interpolation between columns: u = origin + x cos θ + y sin θ, clamped to [0, columns − 1).
+struct Rays {
+    int angles;
+    const double* cosine;
+    const double* sine;
+    double origin;
+    int columns;  // of each line of `lines`, [angle][column][lane]; the first and last are zero where rays may leave
+};
+
+struct Level {
+    const char* name;
+    // Corrects rows into out [row][columns].
+    void (*correct)(const Rows&, float* out, Tally&);
+    // [row][columns] to [column][lanes]; rows beyond `count` become zero.
+    void (*interleave)(const float* rows, int count, int columns, int lanes, float* out);
+    // [column][lanes] × factor to out[row][column] for the rows below `count`.
+    void (*scatter)(const float* block, int columns, int lanes, int count, float factor, float* const* out);
+    // out[k] = in[k mod P] × factor[k + P/2] as complex pairs of lanes, k = −P/2 … P/2.
+    void (*weight_spectrum)(const float* in, const float* factor, int half, int lanes, float* out);
+    // out[i] = in[(i + first) mod grid] × factor[i], i < columns.
+    void (*crop)(const float* in, int grid, int first, int columns, const float* factor, int lanes, int block,
+                 std::ptrdiff_t block_stride, float* out);
+    // Adds the samples that touch grid rows y0 … y1−1 to strip [y1 − y0][grid + 2 pad][lanes]. width: 3 … 8.
+    void (*spread)(const Spread&, int width, int lanes, int y0, int y1, float* strip);
+    // Adds rays through a tile of pixels: tile [y][x][lanes], lines [angle][column][lanes].
+    void (*backproject)(const Rays&, const float* lines, int lanes, double x0, double y0, int nx, int ny, float* tile);
+    void (*project)(const Rays&, const float* tile, int lanes, double x0, double y0, int nx, int ny, float* lines);
+};
+
+// The best level of this machine, or the one named (throws std::invalid_argument if it isn't there).
+const Level& choose_level(const char* name = nullptr);
+
+}  // namespace hpcdaas

@@ -1,0 +1,255 @@
+// Filtered back-projection by gridding: the three passes and their constants.
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <complex>
+#include <numbers>
+
+#include "hpcdaas/tomo.hpp"
+
+namespace hpcdaas {
+namespace {
+
+constexpr int pad = max_width;       // columns of a strip beside the grid
+constexpr double pi = std::numbers::pi;
+
+// Grid rows of a strip: with its columns it should stay in a core's second cache.
+int strip_rows(int grid, int lanes) {
+    const double row = (grid + 2.0 * pad) * lanes * sizeof(float);
+    return std::clamp(static_cast<int>(2.0e6 / row), 4, 64);
+}
+
+// Image columns that are transformed along y together: a block [grid][columns][lanes] of 4 to 16 cache lines a row.
+int block_columns(int lanes) { return 64 / lanes; }
+
+int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+double bessel_i0(double x) {
+    double term = 1, sum = 1;
+    for (int k = 1; term > 1e-18 * sum; ++k) sum += term *= x * x / (4.0 * k * k);
+    return sum;
+}
+
+// Kaiser-Bessel kernel of a width in grid points; β after Beatty, Nishimura and Pauly (2005), eq. 5.
+struct Kernel {
+    double width, beta;
+    Kernel(int w, double oversampling)
+        : width(w), beta(pi * std::sqrt(std::pow(w / oversampling * (oversampling - 0.5), 2) - 0.8)) {}
+    double operator()(double t) const {
+        const double v = 1 - 4 * t * t / (width * width);
+        return v < 0 ? 0 : bessel_i0(beta * std::sqrt(v)) / bessel_i0(beta);
+    }
+    // Fourier transform at x cycles per grid point.
+    double transform(double x) const {
+        const double v = beta * beta - std::pow(pi * width * x, 2), root = std::sqrt(std::abs(v));
+        return width / bessel_i0(beta) * (root < 1e-9 ? 1 : (v > 0 ? std::sinh(root) : std::sin(root)) / root);
+    }
+};
+
+// The kernel at each of the grid points around a sample as a polynomial in the sample's offset
+// z ∈ [−1, 1], interpolated at Chebyshev nodes. [degree + 1][max_width], highest power first.
+std::vector<float> fit_polynomial(const Kernel& kernel, int width, int degree) {
+    const int n = degree + 1;
+    std::vector<float> coefficients(static_cast<std::size_t>(n) * max_width, 0.0f);
+    std::vector<double> node(n), value(n);
+    for (int i = 0; i < n; ++i) node[i] = std::cos(pi * (i + 0.5) / n);
+    for (int point = 0; point < width; ++point) {
+        for (int i = 0; i < n; ++i) value[i] = kernel((node[i] + 1) / 2 - 0.5 * width + point);
+        // Newton's divided differences, then expanded into powers of z.
+        for (int order = 1; order < n; ++order)
+            for (int i = n - 1; i >= order; --i) value[i] = (value[i] - value[i - 1]) / (node[i] - node[i - order]);
+        std::vector<double> power(n, 0.0);  // lowest first
+        for (int i = n - 1; i >= 0; --i) {
+            for (int d = n - 1; d > 0; --d) power[d] = power[d - 1] - node[i] * power[d];
+            power[0] = value[i] - node[i] * power[0];
+        }
+        for (int d = 0; d < n; ++d)
+            coefficients[static_cast<std::size_t>(d) * max_width + point] = static_cast<float>(power[n - 1 - d]);
+    }
+    return coefficients;
+}
+
+// H w e^{iφk} for k = −P/2 … P/2 as complex pairs; the term P/2 is shared by both ends (a cosine).
+void spectrum_factor(const FbpGeometry& g, int angle, double shift, int padded, float* factor) {
+    using Complex = std::complex<double>;
+    const int half = padded / 2;
+    const double phase = 2 * pi * shift / padded, scale = g.weights[angle] * g.scale / padded;
+    // Products of two short tables: exact to a few ulp for every k, and cheap.
+    constexpr int run = 64;
+    Complex fine[run];
+    for (int i = 0; i < run; ++i) fine[i] = std::polar(1.0, phase * i);
+    for (int start = 0; start <= half; start += run) {
+        const Complex coarse = std::polar(scale, phase * start);
+        for (int k = start; k <= std::min(half, start + run - 1); ++k) {
+            const double h = g.response[k] * (k == half ? 0.5 : 1.0);
+            const double re = h * (coarse.real() * fine[k - start].real() - coarse.imag() * fine[k - start].imag());
+            const double im = h * (coarse.real() * fine[k - start].imag() + coarse.imag() * fine[k - start].real());
+            factor[2 * (half + k)] = factor[2 * (half - k)] = static_cast<float>(re);
+            factor[2 * (half + k) + 1] = static_cast<float>(im);
+            factor[2 * (half - k) + 1] = static_cast<float>(-im);
+        }
+    }
+}
+
+// Division by the kernel's transform, and the sign that moves the grid's middle to index 0.
+std::vector<float> roll_off(const Kernel& kernel, int grid, int columns) {
+    std::vector<float> factor(columns);
+    for (int i = 0; i < columns; ++i) {
+        const int c = i - columns / 2;
+        const double sign = grid % 2 == 0 && c % 2 != 0 ? -1 : 1;
+        factor[i] = static_cast<float>(sign / kernel.transform(static_cast<double>(c) / grid));
+    }
+    return factor;
+}
+
+std::size_t aligned(std::size_t floats) { return (floats + 15) / 16 * 16; }
+
+}  // namespace
+
+Rows Projections::rows_of(int angle, int first, int count) const {
+    static constexpr std::size_t sizes[] = {1, 2, 2, 4, 4, 4};
+    const std::ptrdiff_t offset = angle * angle_stride + first * row_stride;
+    Rows r{static_cast<const char*>(data) + offset * static_cast<std::ptrdiff_t>(sizes[static_cast<int>(type)]), type,
+           row_stride, count, columns, {}};
+    if (corrected) return r;
+    const std::ptrdiff_t frame = static_cast<std::ptrdiff_t>(rows) * columns, row = static_cast<std::ptrdiff_t>(first) * columns;
+    const int k = group[angle];
+    r.correction = {dark + row, net + k * frame + row, net + std::min(k + 1, groups - 1) * frame + row, weight[angle], log, floor};
+    return r;
+}
+
+Found correct(const Projections& p, const Level& level, int threads, float* out) {
+    Found found;
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int a = 0; a < p.angles; ++a) {
+        Tally tally;
+        level.correct(p.rows_of(a, 0, p.rows), out + static_cast<std::ptrdiff_t>(a) * p.rows * p.columns, tally);
+#pragma omp critical
+        {
+            found.nonpositive += tally.nonpositive;
+            if (!tally.finite && (found.not_finite < 0 || a < found.not_finite)) found.not_finite = a;
+        }
+    }
+    return found;
+}
+
+int lanes_for(int rows) { return rows > 8 ? 16 : rows > 4 ? 8 : rows > 2 ? 4 : 2; }
+
+Fbp::Fbp(FftLibrary& library, const Level& level, FbpGeometry geometry, int width, int grid, int lanes, int threads)
+    : level_(level),
+      geometry_(std::move(geometry)),
+      width_(width),
+      grid_(grid),
+      lanes_(lanes),
+      threads_(threads),
+      padded_(2 * (static_cast<int>(geometry_.response.size()) - 1)),
+      degree_(std::min(width + 4, max_degree)),
+      row_fft_(library, padded_, lanes / 2, -1),
+      x_fft_(library, grid, lanes / 2, +1),
+      y_fft_(library, grid, block_columns(lanes) * lanes / 2, +1) {
+    const int n = geometry_.columns;
+    const Kernel kernel(width, static_cast<double>(grid) / n);
+    polynomial_ = fit_polynomial(kernel, width, degree_);
+    crop_x_ = crop_y_ = roll_off(kernel, grid, n);
+    for (double angle : geometry_.angles) {
+        step_x_.push_back(std::cos(angle) * grid / padded_);
+        step_y_.push_back(std::sin(angle) * grid / padded_);
+    }
+    const std::size_t lane = lanes, block = block_columns(lanes);
+    samples_ = Buffer(geometry_.angles.size() * (padded_ + 1) * lane);
+    half_ = Buffer(divide_up(n, static_cast<int>(block)) * block * grid * lane);
+    const std::size_t for_rows = aligned(lane * n) + 2 * aligned(padded_ * lane) + aligned(2 * (padded_ + 1));
+    const std::size_t for_strips = aligned((grid + 2 * pad) * lane * strip_rows(grid, lanes)) + aligned(grid * lane);
+    const std::size_t for_columns = aligned(grid * block * lane);
+    for (int t = 0; t < threads; ++t) work_.emplace_back(std::max({for_rows, for_strips, for_columns}));
+}
+
+std::size_t Fbp::bytes() const {
+    std::size_t floats = samples_.size() + half_.size();
+    for (const Buffer& b : work_) floats += b.size();
+    return floats * sizeof(float);
+}
+
+Found Fbp::run(const Projections& p, int first_row, int count, float* const* out) {
+    Found found;
+    spectra(p, first_row, count, found);
+    if (found.not_finite >= 0) return found;
+    strips();
+    columns(count, out);
+    return found;
+}
+
+// Rows of each angle: correct, Fourier transform, filter, shift to the centre.
+void Fbp::spectra(const Projections& p, int first_row, int count, Found& found) {
+    const int n = geometry_.columns, half = padded_ / 2;
+    // An even slice's axis lies half a pixel before its pixel n/2.
+    const double offset = n % 2 ? 0.0 : 0.5;
+#pragma omp parallel for schedule(static) num_threads(threads_)
+    for (int a = 0; a < p.angles; ++a) {
+        float* rows = work_[omp_get_thread_num()].data();
+        float* in = rows + aligned(static_cast<std::size_t>(lanes_) * n);
+        float* out = in + aligned(static_cast<std::size_t>(padded_) * lanes_);
+        float* factor = out + aligned(static_cast<std::size_t>(padded_) * lanes_);
+        Tally tally;
+        level_.correct(p.rows_of(a, first_row, count), rows, tally);
+        level_.interleave(rows, count, n, lanes_, in);
+        std::fill(in + static_cast<std::size_t>(n) * lanes_, in + static_cast<std::size_t>(padded_) * lanes_, 0.0f);
+        row_fft_(in, out);
+        const double theta = geometry_.angles[a];
+        spectrum_factor(geometry_, a, geometry_.center + offset * (std::cos(theta) + std::sin(theta)), padded_, factor);
+        level_.weight_spectrum(out, factor, half, lanes_,
+                               samples_.data() + static_cast<std::size_t>(a) * (padded_ + 1) * lanes_);
+        if (tally.nonpositive || !tally.finite) {
+#pragma omp critical
+            {
+                found.nonpositive += tally.nonpositive;
+                if (!tally.finite && (found.not_finite < 0 || a < found.not_finite)) found.not_finite = a;
+            }
+        }
+    }
+}
+
+// Strips of grid rows: spread the samples, transform along x, keep the image's columns.
+void Fbp::strips() {
+    const int height = strip_rows(grid_, lanes_), n = geometry_.columns, block = block_columns(lanes_);
+    const Spread job{grid_,          padded_ / 2,        static_cast<int>(geometry_.angles.size()),
+                     step_x_.data(), step_y_.data(),     samples_.data(),
+                     polynomial_.data(), degree_, pad};
+    const std::size_t row = static_cast<std::size_t>(grid_ + 2 * pad) * lanes_;
+    const std::size_t block_row = static_cast<std::size_t>(block) * lanes_;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_)
+    for (int s = 0; s < divide_up(grid_, height); ++s) {
+        const int y0 = s * height, y1 = std::min(grid_, y0 + height);
+        float* strip = work_[omp_get_thread_num()].data();
+        float* line = strip + aligned(row * height);
+        std::fill(strip, strip + row * (y1 - y0), 0.0f);
+        level_.spread(job, width_, lanes_, y0, y1, strip);
+        for (int y = y0; y < y1; ++y) {
+            x_fft_(strip + row * (y - y0) + static_cast<std::size_t>(pad) * lanes_, line);
+            level_.crop(line, grid_, -(n / 2), n, crop_x_.data(), lanes_, block, block_row * grid_,
+                        half_.data() + block_row * y);
+        }
+    }
+}
+
+// Blocks of image columns: transform along y, keep the image's rows, hand the lanes to their slices.
+void Fbp::columns(int count, float* const* out) {
+    const int n = geometry_.columns, block = block_columns(lanes_);
+    const std::size_t block_row = static_cast<std::size_t>(block) * lanes_;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads_)
+    for (int b = 0; b < divide_up(n, block); ++b) {
+        float* done = work_[omp_get_thread_num()].data();
+        y_fft_(half_.data() + block_row * grid_ * b, done);
+        const int x = b * block, nx = std::min(block, n - x);
+        float* rows[16];
+        for (int y = 0; y < n; ++y) {
+            const int c = y - n / 2;
+            for (int r = 0; r < count; ++r) rows[r] = out[r] + static_cast<std::ptrdiff_t>(y) * n + x;
+            level_.scatter(done + block_row * (c < 0 ? c + grid_ : c), nx, lanes_, count, crop_y_[y], rows);
+        }
+    }
+}
+
+}  // namespace hpcdaas

@@ -1,0 +1,87 @@
+// FFTW3's interface by dlopen, and the memory that it works on.
+#include "hpcdaas/fft.hpp"
+
+#include <dlfcn.h>
+#include <sys/mman.h>
+
+#include <new>
+#include <stdexcept>
+#include <utility>
+#include <cstdlib>
+
+namespace hpcdaas {
+namespace {
+
+constexpr unsigned measure = 0, destroy_input = 1;  // FFTW_MEASURE, FFTW_DESTROY_INPUT in fftw3.h
+
+template <class F>
+void find(void* library, const char* name, F& function) {
+    function = reinterpret_cast<F>(dlsym(library, name));
+    if (!function) throw std::runtime_error(std::string("the FFT library has no function ") + name);
+}
+
+}  // namespace
+
+FftLibrary::FftLibrary(const std::string& path) {
+    // The library stays open until the process ends: plans may outlive this object.
+    void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!library) throw std::runtime_error(std::string("the FFT library can't be opened: ") + dlerror());
+    find(library, "fftwf_plan_many_dft", plan_many_);
+    find(library, "fftwf_execute_dft", execute_);
+    find(library, "fftwf_destroy_plan", destroy_);
+    find(library, "fftwf_export_wisdom_to_string", export_);
+    find(library, "fftwf_import_wisdom_from_string", import_);
+}
+
+void* FftLibrary::plan(int length, int batch, int sign) {
+    const std::size_t floats = 2 * static_cast<std::size_t>(length) * batch;
+    Buffer in(floats), out(floats);
+    std::lock_guard lock(planner_);
+    void* plan = plan_many_(1, &length, batch, in.data(), nullptr, batch, 1, out.data(), nullptr, batch, 1, sign,
+                            measure | destroy_input);
+    if (!plan) throw std::runtime_error("the FFT library has no plan for length " + std::to_string(length));
+    return plan;
+}
+
+void FftLibrary::destroy(void* plan) {
+    std::lock_guard lock(planner_);
+    destroy_(plan);
+}
+
+std::string FftLibrary::wisdom() {
+    std::lock_guard lock(planner_);
+    char* text = export_();
+    std::string copy = text ? text : "";
+    std::free(text);
+    return copy;
+}
+
+bool FftLibrary::learn(const std::string& wisdom) {
+    std::lock_guard lock(planner_);
+    return import_(wisdom.c_str()) != 0;
+}
+
+Buffer::Buffer(std::size_t floats) : floats_(floats) {
+    if (floats == 0) return;
+    void* memory = mmap(nullptr, floats * sizeof(float), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    madvise(memory, floats * sizeof(float), MADV_HUGEPAGE);
+#endif
+    data_ = static_cast<float*>(memory);
+}
+
+Buffer::~Buffer() {
+    if (data_) munmap(data_, floats_ * sizeof(float));
+}
+
+Buffer::Buffer(Buffer&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), floats_(std::exchange(other.floats_, 0)) {}
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(floats_, other.floats_);
+    return *this;
+}
+
+}  // namespace hpcdaas

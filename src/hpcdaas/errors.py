@@ -1,0 +1,63 @@
+"""Errors that people see: what is wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HpcdaasError(Exception):
+    """A failure with a message for people.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and where, one line.
+    hint : str, optional
+        What to do next, one line.
+    """
+
+    exit_code = 1
+    code = "failed"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+class InputError(HpcdaasError):
+    """The file, the recipe or the arguments are wrong (exit code 2)."""
+
+    exit_code = 2
+    code = "input"
+
+
+class Interrupted(HpcdaasError):
+    """Stopped with a checkpoint; the same command goes on (exit code 3)."""
+
+    exit_code = 3
+    code = "interrupted"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known name is meant, as a hint for an error.
+
+    Parameters
+    ----------
+    name : str
+        The unknown name.
+    known : iterable of str
+        The names that exist.
+
+    Returns
+    -------
+    str
+        A sentence: the nearest known name, or all of them where none is near.
+    """
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1)
+    return f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(choices)}."

@@ -1,0 +1,81 @@
+"""Parameters are declared once, as pydantic models: default, bounds, unit, one line of help."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from hpcdaas.errors import InputError, nearest
+
+
+class Parameters(BaseModel):
+    """Base of all parameter models: frozen, and no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def to_si(value: Any, unit: str) -> float:
+    """Read a quantity.
+
+    Parameters
+    ----------
+    value : float or str
+        A number, taken as it is (in `unit`), or a string such as ``"0.65 um"``.
+    unit : str
+        The unit of the answer: ``m``, ``eV``, ``s`` or ``degree``.
+
+    Returns
+    -------
+    float
+        The value in `unit`.
+
+    Raises
+    ------
+    ValueError
+        If the string can't be read or has another dimension.
+    """
+    if not isinstance(value, str):
+        return float(value)
+    import pint  # 0.1 s to import: only where a unit is given
+
+    try:
+        quantity = pint.UnitRegistry(cache_folder=None).Quantity(value)
+        if quantity.dimensionless and not quantity.unitless:
+            return float(quantity.to(unit).magnitude)
+        return float(quantity.magnitude if quantity.unitless else quantity.to(unit).magnitude)
+    except Exception as error:  # pint raises many kinds, tokenizer errors among them
+        raise ValueError(f"'{value}' can't be read as a quantity in {unit}") from error
+
+
+def quantity(unit: str) -> Any:
+    """Make a pydantic type for a quantity that is stored in `unit`."""
+    return Annotated[float, BeforeValidator(lambda v: to_si(v, unit)), Field(json_schema_extra={"unit": unit})]
+
+
+Length = quantity("m")
+Energy = quantity("eV")
+Angle = quantity("degree")
+
+
+def explain(error: ValidationError, where: str, model: type[BaseModel]) -> InputError:
+    """Turn pydantic's first complaint into one line for people.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic raised.
+    where : str
+        The table that is wrong, for example ``step 'fbp'``.
+    model : type
+        The model that refused, for the nearest known key.
+    """
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "value"
+    if first["type"] == "extra_forbidden":
+        return InputError(f"{where} has no parameter '{key}'.", nearest(key, model.model_fields))
+    given = first.get("input")
+    shown = "not a number" if isinstance(given, float) and math.isnan(given) else repr(given)
+    reason = first["msg"].removeprefix("Value error, ")
+    return InputError(f"{where}: {key} = {shown}: {reason[0].lower()}{reason[1:]}.")

@@ -1,0 +1,168 @@
+"""A scan: the raw data of one measurement with its geometry, lazy until it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from hpcdaas.errors import InputError
+from hpcdaas.params import Angle, Energy, Length, Parameters
+
+
+class Frames(Protocol):
+    """A lazy stack of detector frames (frame, row, column).
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (frames, rows, columns).
+    dtype : numpy.dtype
+        As stored, in native byte order.
+    whole_frames : bool
+        True where the storage forces every read to decode whole frames (compressed chunks
+        that span the rows). False where any rows can be read at their own cost.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    def whole_frames(self) -> bool: ...
+
+    def read(self, frames: slice, rows: slice, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read frames[start:stop] and rows[start:stop], all columns, into `out` if given.
+
+        Slices have step 1 or None for `frames`; `rows` may have a step.
+
+        Returns
+        -------
+        ndarray, (frames, rows, columns), `dtype`
+
+        Raises
+        ------
+        InputError
+            If the file is truncated or a chunk can't be decoded.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class FlatGroup:
+    """Flat fields taken together.
+
+    Attributes
+    ----------
+    frames : Frames
+        The flat fields (frame, row, column).
+    when : float
+        The projection before which they were taken: 0 before the scan, n after n projections.
+    """
+
+    frames: Frames
+    when: float
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Raw data of one tomographic measurement with its geometry; nothing is read before it is needed.
+
+    Attributes
+    ----------
+    name : str
+        The file's stem, or what the file calls itself.
+    format : str
+        What it was read as: ``nxtomo``, ``dxchange``, ``tiff stack``, ``tiff sinogram``.
+    files : tuple of Path
+        Every file that holds the scan's data, link targets too: they give the raw identity.
+    projections : Frames
+        The projections (angle, row, column), without flats, darks and invalid frames.
+    angles : ndarray, (n,), float64
+        Rotation angle of each projection in degrees.
+    flats, darks
+        Groups of flat fields in time order, and the darks; empty or None where there are none.
+    pixel_size, energy, distance : float or None
+        m, eV, m.
+    center : float or None
+        Rotation centre in columns of the detector, where the file or the user gives it.
+    metadata : mapping
+        What else the file says, for the catalogue: ``title, sample, proposal, instrument,
+        start_time, end_time, owner`` ... as strings, numbers as {"value", "unit"}.
+    understood : tuple of str
+        One line per thing that was understood or assumed, for ``inspect``.
+    transmission : bool
+        True where the data are already corrected for flats and darks (1 means no sample).
+    """
+
+    name: str
+    format: str
+    files: tuple[Path, ...]
+    projections: Frames
+    angles: NDArray[np.float64]
+    flats: tuple[FlatGroup, ...] = ()
+    darks: Frames | None = None
+    pixel_size: float | None = None
+    energy: float | None = None
+    distance: float | None = None
+    center: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    understood: tuple[str, ...] = ()
+    transmission: bool = False
+    technique: str = "tomography"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(angles, rows, columns) of the projections."""
+        return self.projections.shape
+
+
+class ScanTable(Parameters):
+    """The recipe's ``[scan]`` table: what the file lacks; wins over the file."""
+
+    center: float | None = Field(None, description="rotation centre, column of the detector")
+    angles: str | tuple[Angle, ...] | None = Field(
+        None, description="list in degrees, a path in the file, or a text, CSV or NumPy file"
+    )
+    angle_range: tuple[Angle, Angle] | None = Field(
+        None, description="angles of the first and of the last projection, both included, degrees"
+    )
+    pixel_size: Length | None = Field(None, gt=0, description="at the sample, m or with a unit")
+    energy: Energy | None = Field(None, gt=0, description="eV or with a unit")
+    distance: Length | None = Field(None, gt=0, description="sample to detector, m or with a unit")
+    focus_distance: Length | None = Field(None, description="focus to sample, m or with a unit (ptychography)")
+    flats: str | float | None = Field(None, description="a file, a path in the file, FILE:PATH, or one value")
+    darks: str | float | None = Field(None, description="a file, a path in the file, FILE:PATH, or one value")
+    positions: str | None = Field(None, description="where the scan positions are (ptychography)")
+    position_orientation: str | None = Field(None, description="signs and order of positions (ptychography)")
+    rows: str | None = Field(None, pattern=r"^\d*:\d*(:\d+)?$", description="detector rows A:B or A:B:STEP")
+    frames: str | None = Field(None, pattern=r"^\d*:\d*$", description="projections A:B, for one half-turn of many")
+    paths: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="where things are in the file: data, angles, image_key, flats, darks, pixel_size, energy, distance",
+    )
+
+
+def parse_slice(text: str | None, length: int) -> slice:
+    """Read ``A:B`` or ``A:B:STEP`` against a length; None is everything.
+
+    Raises
+    ------
+    InputError
+        If the range is empty or reaches beyond `length`.
+    """
+    if text is None:
+        return slice(0, length, 1)
+    numbers = [int(part) if part else None for part in text.split(":")]
+    start, stop = numbers[0] or 0, length if numbers[1] is None else numbers[1]
+    step = (numbers[2] if len(numbers) > 2 else None) or 1
+    if not 0 <= start < stop <= length:
+        raise InputError(f"The range {text} is empty or outside 0:{length}.")
+    return slice(start, stop, step)

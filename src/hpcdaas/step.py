@@ -1,0 +1,58 @@
+"""What a step is: a function, its parameters, its axis and its halo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from hpcdaas.params import Parameters
+
+
+class Axis(Enum):
+    """Along what a step needs its data whole."""
+
+    POINT = "point"  # nothing: pixel by pixel
+    PROJECTION = "projection"  # a frame, or a halo of rows around each row of it
+    SINOGRAM = "sinogram"  # all angles of one detector row
+    SCAN = "scan"  # decides one thing for the whole scan from a few rows, before the main pass
+    SLICE = "slice"  # turns sinograms into slices
+
+
+def no_halo(parameters: Any, scan: Any) -> int:
+    """Rows that a step needs above and below: none."""
+    return 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a recipe, as its file in `tomo` or `ptycho` declares it.
+
+    Attributes
+    ----------
+    name : str
+        The word after ``use`` in a recipe.
+    apply : callable
+        The function. What it takes depends on `axis`; `hpcdaas.tomo.block` says it.
+    parameters : type
+        Its pydantic model.
+    axis : Axis
+        Along what it needs its data whole.
+    place : int
+        Where it is put when a recipe lacks it: steps are ordered by place.
+    halo : callable
+        (parameters, scan) to the rows needed above and below a row.
+    """
+
+    name: str
+    apply: Callable[..., Any]
+    parameters: type[Parameters]
+    axis: Axis
+    place: int
+    halo: Callable[[Any, Any], int] = no_halo
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        return (self.apply.__doc__ or "").strip().splitlines()[0]
