@@ -1,0 +1,303 @@
+"""Makes the record of a finished run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from hpcdaas.catalog.record import (
+    TECHNIQUES,
+    Attachment,
+    DataFile,
+    DerivedDataset,
+    OrigDatablock,
+    RawDataset,
+    Record,
+)
+from hpcdaas.errors import InputError
+from hpcdaas.result import Raw, Result
+from hpcdaas.run import pid
+from hpcdaas.scan import ScanTable
+
+#: SciCat takes larger blocks of files only slowly, and refuses documents of over 16 MB.
+FILES_PER_BLOCK = 20_000
+
+#: Characters that keys of metadata must not hold.
+_FORBIDDEN = str.maketrans(dict.fromkeys(".$[]<>", "_"))
+
+#: Raw metadata that have a field of their own in a dataset.
+_FIELDS = {
+    "title": "description",
+    "proposal": "proposalId",
+    "owner": "owner",
+    "owner_group": "ownerGroup",
+    "contact_email": "contactEmail",
+    "principal_investigator": "principalInvestigator",
+    "instrument": "creationLocation",
+    "sample_id": "sampleId",
+    "start_time": "startTime",
+    "end_time": "endTime",
+}
+_BEAMLINE = {"energy", "wavelength", "current", "source", "beamline", "monochromator"}
+_DETECTOR = {"detector", "pixel_size", "x_pixel_size", "y_pixel_size", "exposure_time", "distance", "magnification"}
+
+
+def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = None) -> Record:
+    """Make the record of a finished run.
+
+    Reads the result once, for its checksums; of the raw files only sizes and times are taken,
+    their content is told by the raw identity.
+
+    Parameters
+    ----------
+    result : Result
+        The run.
+    pid_prefix : str
+        The site's prefix of persistent identifiers.
+    thumbnail : bytes, optional
+        A PNG picture of the result.
+
+    Returns
+    -------
+    Record
+
+    Raises
+    ------
+    InputError
+        If the result or a raw file can't be read.
+    """
+    raw = _raw(result.raw, pid_prefix)
+    files = sorted(p for p in result.path.rglob("*") if p.is_file()) if result.path.is_dir() else [result.path]
+    folder = result.path if result.path.is_dir() else result.path.parent
+    return Record(
+        run=result.run,
+        raw=raw,
+        derived=_derived(result, raw, folder, pid_prefix),
+        raw_datablocks=datablocks(result.raw.files, Path(raw.sourceFolder), checksums=False),
+        derived_datablocks=datablocks(files, folder),
+        thumbnail=None
+        if thumbnail is None
+        else Attachment(
+            caption=f"{result.path.stem}: middle of the reconstruction",
+            thumbnail="data:image/png;base64," + base64.b64encode(thumbnail).decode(),
+        ),
+    )
+
+
+def _derived(result: Result, raw: RawDataset, folder: Path, prefix: str) -> DerivedDataset:
+    recipe_name = str(result.recipe.get("name", ""))
+    metadata_ = entries({"run": result.run, "shape": result.shape, **result.metrics})
+    metadata_["reconstructionParameters"] = _parameters(result.recipe)
+    return DerivedDataset(
+        pid=pid(result.run, prefix),
+        datasetName=result.path.stem,
+        description=f"Reconstruction of {result.raw.name}" + (f" with the recipe {recipe_name}" if recipe_name else ""),
+        owner=raw.owner,
+        ownerGroup=raw.ownerGroup,
+        contactEmail=raw.contactEmail,
+        investigator=raw.principalInvestigator or raw.owner,
+        proposalId=raw.proposalId,
+        sourceFolder=str(folder),
+        creationTime=utc(result.ended),
+        techniques=raw.techniques,
+        inputDatasets=(raw.pid,),
+        usedSoftware=(f"hpcdaas {_version()}",),
+        jobParameters=clean(plain(result.recipe)),
+        scientificMetadata=metadata_,
+    )
+
+
+def _raw(raw: Raw, prefix: str) -> RawDataset:
+    fields: dict[str, str] = {}
+    for key, name in _FIELDS.items():
+        if isinstance(raw.metadata.get(key), str) and raw.metadata[key].strip():
+            fields[name] = raw.metadata[key].strip()
+    for name in ("startTime", "endTime"):
+        if name in fields and (time := _raw_time(fields.pop(name))):
+            fields[name] = time
+    return RawDataset(
+        pid=pid(raw.identity, prefix),
+        datasetName=raw.name,
+        sourceFolder=_common_folder(raw.files),
+        creationTime=fields.get("endTime") or fields.get("startTime") or _changed(raw.files[0]),
+        dataFormat=raw.format,
+        techniques=(TECHNIQUES[raw.technique],) if raw.technique in TECHNIQUES else (),
+        scientificMetadata=_groups(raw),
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def _groups(raw: Raw) -> dict[str, Any]:
+    """Sort raw metadata into the groups that PSI's tomography beamline uses."""
+    groups: dict[str, dict[str, Any]] = {"beamlineParameters": {}, "detectorParameters": {}, "scanParameters": {}}
+    for key, value in raw.metadata.items():
+        if key not in _FIELDS:
+            group = "beamline" if key in _BEAMLINE else "detector" if key in _DETECTOR else "scan"
+            groups[f"{group}Parameters"][key] = value
+    groups["scanParameters"]["shape"] = raw.shape
+    found = {name: entries(group) for name, group in groups.items() if group}
+    return {"raw_identity": {"value": raw.identity, "unit": ""}, **found}
+
+
+def _parameters(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a recipe's parameters as ``{step: {parameter: {value, unit}}}``, unset ones left out."""
+    groups = {"scan": (recipe.get("scan", {}), units(ScanTable))}
+    for step in recipe.get("step", ()):
+        values = {key: value for key, value in step.items() if key not in ("use", "name")}
+        groups[str(step.get("name", step["use"]))] = (values, {})
+    return {
+        clean_key(name): entries({key: _with_unit(value, unit.get(key, "")) for key, value in values.items()})
+        for name, (values, unit) in groups.items()
+    }
+
+
+def _with_unit(value: Any, unit: str) -> Any:
+    return None if value is None else {"value": value, "unit": unit}
+
+
+def units(model: type[BaseModel]) -> dict[str, str]:
+    """Give the units that a parameter model declares, by parameter."""
+    found = {}
+    for name, schema in model.model_json_schema()["properties"].items():
+        for part in (schema, *schema.get("anyOf", ())):
+            if "unit" in part:
+                found[name] = str(part["unit"])
+    return found
+
+
+def entries(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn metadata into SciCat's entries ``{key: {"value", "unit"}}``.
+
+    Parameters
+    ----------
+    values : mapping
+        Plain values, NumPy's too, or mappings with `value` and perhaps `unit`. None is left out.
+
+    Returns
+    -------
+    dict
+        With keys that SciCat accepts; the unit of what has none is empty.
+    """
+    found = {}
+    for key, value in values.items():
+        entry = value if isinstance(value, Mapping) and "value" in value else {"value": value}
+        if entry["value"] is not None:
+            found[key] = {"value": plain(entry["value"]), "unit": str(entry.get("unit") or "")}
+    cleaned: dict[str, Any] = clean(found)
+    return cleaned
+
+
+def clean_key(key: str) -> str:
+    """Replace what a key must not hold."""
+    return key.translate(_FORBIDDEN) or "_"
+
+
+def clean(value: Any) -> Any:
+    """Replace forbidden characters in all keys; keys that become equal stay apart by trailing underscores."""
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found: dict[str, Any] = {}
+    # keys that stay as they are come first, so that none of them is renamed
+    for key in sorted(value, key=lambda k: clean_key(str(k)) != k):
+        name = clean_key(str(key))
+        while name in found:
+            name += "_"
+        found[name] = clean(value[key])
+    return found
+
+
+def plain(value: Any) -> Any:
+    """Turn a value into what JSON holds; numbers that aren't finite become words."""
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | bool | int | float | None) else str(value)
+
+
+def datablocks(files: Iterable[Path], folder: Path, checksums: bool = True) -> tuple[OrigDatablock, ...]:
+    """List files in blocks of at most `FILES_PER_BLOCK`.
+
+    Parameters
+    ----------
+    files : iterable of Path
+        In `folder`; one elsewhere keeps its whole path.
+    folder : Path
+        The dataset's source folder.
+    checksums : bool
+        Whether to read the files for their SHA-256.
+
+    Raises
+    ------
+    InputError
+        If a file can't be read.
+    """
+    listed = [_data_file(path, folder, checksums) for path in files]
+    return tuple(
+        OrigDatablock(
+            size=sum(file.size for file in block), chkAlg="sha256" if checksums else None, dataFileList=tuple(block)
+        )
+        for block in (listed[i : i + FILES_PER_BLOCK] for i in range(0, len(listed), FILES_PER_BLOCK))
+    )
+
+
+def _data_file(path: Path, folder: Path, checksum: bool) -> DataFile:
+    try:
+        status, digest = path.stat(), None
+        if checksum:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
+    name = path.relative_to(folder) if path.is_relative_to(folder) else path
+    return DataFile(path=str(name), size=status.st_size, time=utc(status.st_mtime), chk=digest)
+
+
+def _common_folder(files: tuple[Path, ...]) -> str:
+    """Give the deepest folder that holds all files."""
+    return os.path.commonpath([path.parent for path in files])
+
+
+def _changed(path: Path) -> str:
+    try:
+        return utc(path.stat().st_mtime)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
+
+
+def utc(time: datetime | float) -> str:
+    """Write a time (a datetime, or seconds since 1970) as ISO 8601 in UTC, for example ``2026-03-01T12:00:00.000Z``."""
+    moment = datetime.fromtimestamp(time, UTC) if isinstance(time, int | float) else time.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _raw_time(text: str) -> str | None:
+    """Read a raw file's time; one without zone is local. None where it can't be read."""
+    try:
+        return utc(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _version() -> str:
+    try:
+        return metadata.version("hpcdaas")
+    except metadata.PackageNotFoundError:
+        return "unknown"

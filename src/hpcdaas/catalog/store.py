@@ -1,0 +1,76 @@
+"""What a store of datasets is, and how one is found from the words after ``--catalog``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpcdaas.catalog.record import Record
+from hpcdaas.errors import InputError
+
+
+class Store(Protocol):
+    """A catalogue: keeps datasets, gives them with SciCat's field names."""
+
+    def register(self, record: Record) -> str:
+        """Put a run in, once; give the pid of its derived dataset."""
+        ...
+
+    def datasets(
+        self, *, type: str | None = None, proposal: str | None = None, technique: str | None = None
+    ) -> list[dict[str, Any]]:
+        """List datasets, newest first."""
+        ...
+
+    def dataset(self, pid: str) -> dict[str, Any]:
+        """Give one dataset with files, pictures and links, by its pid or the beginning of it."""
+        ...
+
+
+def default_path() -> Path:
+    """Say where the user's own catalogue is: ``$XDG_DATA_HOME/hpcdaas/catalog.db``."""
+    # the XDG rules: a relative path counts as none
+    data = Path(os.environ.get("XDG_DATA_HOME") or "-")
+    return (data if data.is_absolute() else Path.home() / ".local/share") / "hpcdaas" / "catalog.db"
+
+
+def open_catalog(uri: str | None = None) -> Store:
+    """Open a catalogue.
+
+    Parameters
+    ----------
+    uri : str, optional
+        A path or ``sqlite:///PATH``; the user's own catalogue if not given.
+
+    Returns
+    -------
+    Store
+        Nothing is written before the first registration, but the folder of the user's own catalogue is made.
+
+    Raises
+    ------
+    InputError
+        If the words mean no catalogue that this version knows.
+    """
+    from hpcdaas.catalog.embedded import EmbeddedCatalog
+
+    if uri is None:
+        path = default_path()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"The folder {path.parent} of your catalogue can't be made: {error.strerror or error}.",
+                "Say with --catalog where it shall be.",
+            ) from error
+        return EmbeddedCatalog(path, optional=True)
+    scheme, separator, rest = uri.partition("://")
+    if separator and scheme in ("http", "https"):
+        raise InputError("SciCat catalogues are not in this version yet.", "Give a path for the embedded catalogue.")
+    if separator and scheme != "sqlite":
+        raise InputError(f"There is no kind of catalogue '{scheme}'.", "Give a path, or sqlite:///PATH.")
+    name = rest.removeprefix("/") if separator else uri
+    if not name.strip() or "\0" in name:
+        raise InputError(f"'{uri}' names no file.", "Give a path, or sqlite:///PATH.")
+    return EmbeddedCatalog(Path(name).expanduser())

@@ -1,0 +1,187 @@
+"""Grey levels, thinning out and scale bars: what all pictures share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+Image = NDArray[np.float32]
+
+ACCENT = "#0b7285"
+
+#: Pixels along the longer side of a panel: more than are printed, so that the eye loses nothing.
+PANEL = 1000
+
+#: Width of a figure on the page, inches.
+WIDTH = 8.6
+
+
+def disc(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Mark the pixels of an image (y, x) in the ellipse that touches its edges; all of them in a narrow image."""
+    if min(shape) < 8:
+        return np.ones(shape, bool)
+    y, x = (np.linspace(-1, 1, n) for n in shape)
+    inside: NDArray[np.bool_] = y[:, None] ** 2 + x**2 <= 1
+    return inside
+
+
+def grey_levels(images: Sequence[Image], round_field: bool = True) -> tuple[float, float]:
+    """Find values for black and white that few outliers can't move.
+
+    Parameters
+    ----------
+    images : sequence of ndarray, (y, x)
+        What is shown with these levels.
+    round_field : bool
+        Whether only the inscribed disc counts: slices, whose corners no projection saw whole.
+
+    Returns
+    -------
+    black, white : float
+        Percentiles 0.3 and 99.7 of the finite values; (0, 1) where there are none. Never equal.
+    """
+    parts = [image[disc(image.shape)] if round_field else image.ravel() for image in images]
+    values = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    black, white = (float(v) for v in np.percentile(values, (0.3, 99.7)))
+    if white <= black:
+        black, white = float(values.min()), float(values.max())
+    return (black, white) if white > black else (black - 0.5, black + 0.5)
+
+
+def thin(image: Image, longest: int) -> Image:
+    """Average blocks of pixels so that no side is longer than `longest`; odd ends are dropped.
+
+    Parameters
+    ----------
+    image : ndarray, (y, x)
+    longest : int
+        Pixels.
+
+    Returns
+    -------
+    ndarray, float32
+    """
+    ky, kx = (max(1, -(-n // longest)) for n in image.shape)
+    if ky == kx == 1:
+        return image
+    y, x = image.shape[0] // ky, image.shape[1] // kx
+    blocks = image[: y * ky, : x * kx].reshape(y, ky, x, kx)
+    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
+
+
+def grey(image: Image, levels: tuple[float, float]) -> NDArray[np.uint8]:
+    """Turn an image into 8-bit grey; what is not finite is black."""
+    black, white = levels
+    scaled = (np.nan_to_num(image, nan=black) - black) * (255.0 / (white - black))
+    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
+
+
+def length(metres: float) -> tuple[float, str]:
+    """Give the factor and the unit in which a length reads best.
+
+    Returns
+    -------
+    factor : float
+        What metres are multiplied with.
+    unit : str
+    """
+    for bound, factor, unit in ((1e-6, 1e9, "nm"), (1e-3, 1e6, "µm"), (1.0, 1e3, "mm")):
+        if metres < bound:
+            return factor, unit
+    return 1.0, "m"
+
+
+def bar_length(width: float) -> float:
+    """Give a round length (1, 2 or 5 times a power of ten) of about a fifth of a width."""
+    target = width / 4
+    power = 10.0 ** math.floor(math.log10(target))
+    return max(step * power for step in (1, 2, 5) if step * power <= target * (1 + 1e-9))
+
+
+def scale_bar(axes: Axes, width: float, spacing: float | None) -> None:
+    """Draw a scale bar into the lower left corner of axes.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+        Filled by one picture.
+    width : float
+        Of the picture, pixels.
+    spacing : float or None
+        Size of a pixel, m; without it the bar counts pixels.
+    """
+    whole = width * (spacing or 1.0)
+    bar = bar_length(whole)
+    factor, unit = length(bar) if spacing else (1.0, "px")
+    ends = [0.04, 0.04 + bar / whole]
+    line: dict[str, Any] = {"transform": axes.transAxes, "solid_capstyle": "butt", "scalex": False, "scaley": False}
+    axes.plot(ends, [0.045, 0.045], color="black", linewidth=5, alpha=0.6, **line)
+    axes.plot(ends, [0.045, 0.045], color="white", linewidth=3, **line)
+    axes.text(
+        sum(ends) / 2,
+        0.06,
+        f"{bar * factor:g} {unit}",
+        transform=axes.transAxes,
+        color="white",
+        ha="center",
+        va="bottom",
+        fontsize=8,
+        path_effects=[withStroke(linewidth=1.6, foreground="black", alpha=0.7)],
+    )
+
+
+def side_by_side(
+    images: Sequence[Image],
+    labels: Sequence[str],
+    levels: tuple[float, float],
+    pixel_size: float | None,
+    wide: float | None = None,
+) -> tuple[Figure, list[Axes]]:
+    """Draw images side by side with a scale bar in the first."""
+    each = wide or min(WIDTH / len(images), 6.0)
+    shape = images[0].shape
+    figure = Figure((each * len(images), each * shape[0] / shape[1] + (0.3 if labels else 0)), layout="constrained")
+    panels = list(figure.subplots(1, len(images), squeeze=False)[0])
+    for i, (axes, image) in enumerate(zip(panels, images, strict=True)):
+        axes.imshow(thin(image, PANEL), cmap="gray", vmin=levels[0], vmax=levels[1], interpolation="antialiased")
+        frame(axes)
+        if labels:
+            axes.set_title(labels[i], fontsize=9, loc="left")
+    scale_bar(panels[0], shape[1], pixel_size)
+    return figure, panels
+
+
+def quiet(axes: Axes) -> None:
+    """Draw thin grey spines and small ticks."""
+    axes.tick_params(labelsize=8, length=3, width=0.6, color="#868e96")
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.6)
+        spine.set_color("#868e96")
+
+
+def frame(axes: Axes, color: str | None = None) -> None:
+    """Take the ticks away, and draw a frame where a colour is given."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(color is not None)
+        spine.set_color(color)
+        spine.set_linewidth(2.5)
+
+
+def label_bar(bar: Any, units: str) -> None:
+    """Finish a colour bar like the axes, with its units."""
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8, length=3, width=0.6)
+    bar.ax.locator_params(nbins=5)
+    bar.set_label(units, fontsize=8)

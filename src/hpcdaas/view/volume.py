@@ -1,0 +1,181 @@
+"""A result file as the pictures need it: planes of the volume, never the volume."""
+
+from __future__ import annotations
+
+import mmap
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcdaas.errors import InputError
+
+Image = NDArray[np.float32]
+
+#: Longest side of a plane across the slices that is read pixel by pixel.
+ACROSS = 640
+
+
+class Axis(NamedTuple):
+    """Coordinates along one axis of a volume: that of the first voxel and the step, in m or in pixels."""
+
+    first: float
+    step: float
+    in_metres: bool
+
+
+class ResultFile:
+    """A result of a tomography run, open for reading; use it in a ``with`` block.
+
+    Parameters
+    ----------
+    path : Path
+        The result file.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (z, y, x) of the volume.
+    units : str
+        Of the volume's values.
+    axes : tuple of Axis
+        Where the voxels are along z, y, x.
+    pixel_size : float or None
+        m; None where the file doesn't know it.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read or is no result of a tomography run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            raise InputError(f"There is no file {path}.")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, not a result file.")
+        with ExitStack() as stack:
+            try:
+                self._file = stack.enter_context(h5py.File(path, "r"))
+            except OSError as error:
+                raise InputError(f"{path} can't be read as HDF5: it is another kind of file, or cut off.") from error
+            data = self._file.get("entry/data/data")
+            if not isinstance(data, h5py.Dataset) or data.ndim != 3 or 0 in data.shape or data.dtype.kind not in "uif":
+                raise InputError(
+                    f"{path} holds no reconstructed volume (/entry/data/data).",
+                    "Give the result of 'hpcdaas reconstruct'.",
+                )
+            self._data = data
+            self.shape: tuple[int, int, int] = data.shape
+            self.dtype: np.dtype[Any] = data.dtype
+            self.units = _text(data.attrs.get("units", ""))
+            self._scale, self._offset = float(data.attrs.get("scale", 1)), float(data.attrs.get("offset", 0))
+            self.axes = self._axes()
+            self.pixel_size = abs(self.axes[2].step) if self.axes[2].in_metres else None
+            self._map = self._memory_map(stack)
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> ResultFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._map = None
+        self._stack.close()
+
+    def plane(self, axis: int, index: int) -> Image:
+        """Read one plane of the volume in its physical values.
+
+        Parameters
+        ----------
+        axis : int
+            The axis (z, y, x) that the plane is perpendicular to.
+        index : int
+            Where along it.
+
+        Returns
+        -------
+        ndarray, float32
+            The two other axes in their order. The plane across x, of which each voxel is another
+            read, comes thinned out to at most `ACROSS` voxels along each side.
+        """
+        where: list[slice | int] = [slice(None)] * 3
+        if axis == 2:
+            where[:2] = (slice(None, None, -(-n // ACROSS)) for n in self.shape[:2])
+        where[axis] = index
+        source = self._data if self._map is None else self._map
+        stored = np.asarray(source[tuple(where)])
+        return (stored * np.float32(self._scale) + np.float32(self._offset)).astype(np.float32, copy=False)
+
+    def planes(self, count: int) -> list[int]:
+        """Give the indices of `count` slices spread over the volume, first and last slice avoided where it is thick."""
+        n = self.shape[0]
+        return sorted({min(int((i + 0.5) * n / count), n - 1) for i in range(count)})
+
+    def image(self, name: str) -> Image | None:
+        """Give an array of ``/entry/diagnostics`` as float32, or None where it is missing."""
+        found = self._file.get(f"entry/diagnostics/{name}")
+        return np.asarray(found[()], np.float32) if isinstance(found, h5py.Dataset) else None
+
+    def text(self, name: str) -> str | None:
+        """Give a text (or a number as text) below ``/entry``, or None where it is missing."""
+        found = self._file.get(f"entry/{name}")
+        return _text(found[()]) if isinstance(found, h5py.Dataset) else None
+
+    def diagnostic(self, name: str) -> Any:
+        """Give an attribute of ``/entry/diagnostics``, or None."""
+        group = self._file.get("entry/diagnostics")
+        return group.attrs.get(name) if group is not None else None
+
+    def metrics(self) -> dict[str, tuple[Any, str]]:
+        """Give ``{name: (value, units)}`` of ``/entry/metrics``."""
+        group = self._file.get("entry/metrics")
+        if not isinstance(group, h5py.Group):
+            return {}
+        found = {name: item for name, item in group.items() if isinstance(item, h5py.Dataset) and item.size == 1}
+        return {name: (_value(item[()]), _text(item.attrs.get("units", ""))) for name, item in found.items()}
+
+    def _axis(self, name: str, n: int) -> Axis:
+        axis = self._file.get(f"entry/data/{name}")
+        if not isinstance(axis, h5py.Dataset) or axis.shape != (n,):
+            return Axis(0.0, 1.0, False)
+        first, last = float(axis[0]), float(axis[-1])
+        # one slice has no step: as thick as a pixel is wide
+        step = (last - first) / (n - 1) if n > 1 else 0.0
+        if not (np.isfinite(first) and np.isfinite(step)):
+            return Axis(0.0, 1.0, False)
+        return Axis(first, step, _text(axis.attrs.get("units", "")) == "m")
+
+    def _axes(self) -> tuple[Axis, Axis, Axis]:
+        z, y, x = (self._axis(name, n) for name, n in zip("zyx", self.shape, strict=True))
+        x = x if x.step else Axis(x.first, 1.0, False)
+        y, z = (axis if axis.step else Axis(axis.first, x.step, axis.in_metres) for axis in (y, z))
+        return z, y, x
+
+    def _memory_map(self, stack: ExitStack) -> NDArray[Any] | None:
+        """Map a contiguous volume: HDF5 itself would read 64 KiB for each voxel of a plane across x."""
+        offset, size = self._data.id.get_offset(), self._data.size * self.dtype.itemsize
+        if offset is None or self._data.id.get_storage_size() < size:
+            return None
+        file = stack.enter_context(self.path.open("rb"))
+        if self.path.stat().st_size < offset + size:
+            raise InputError(f"{self.path} is cut off: its volume reaches beyond the end of the file.")
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        pages.madvise(mmap.MADV_RANDOM)
+        return np.ndarray(self.shape, self.dtype, pages, offset)
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return _text(value)
+    return np.asarray(value).reshape(-1)[0].item()
