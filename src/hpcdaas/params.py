@@ -59,6 +59,16 @@ Energy = quantity("eV")
 Angle = quantity("degree")
 
 
+def units(model: type[BaseModel]) -> dict[str, str]:
+    """Give the units that a parameter model declares, by parameter; those without one are left out."""
+    found = {}
+    for name, schema in model.model_json_schema().get("properties", {}).items():
+        for part in (schema, *schema.get("anyOf", ())):
+            if "unit" in part:
+                found[name] = str(part["unit"])
+    return found
+
+
 def explain(error: ValidationError, where: str, model: type[BaseModel]) -> InputError:
     """Turn pydantic's first complaint into one line for people.
 

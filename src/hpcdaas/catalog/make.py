@@ -12,8 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from hpcdaas.catalog.record import (
     TECHNIQUES,
     Attachment,
@@ -24,6 +22,7 @@ from hpcdaas.catalog.record import (
     Record,
 )
 from hpcdaas.errors import InputError
+from hpcdaas.params import units
 from hpcdaas.result import Raw, Result
 from hpcdaas.run import pid
 from hpcdaas.scan import ScanTable
@@ -76,18 +75,19 @@ def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = 
         If the result or a raw file can't be read.
     """
     raw = _raw(result.raw, pid_prefix)
+    raw_folder = _common_folder(result.raw.files)
     files = sorted(p for p in result.path.rglob("*") if p.is_file()) if result.path.is_dir() else [result.path]
     folder = result.path if result.path.is_dir() else result.path.parent
     return Record(
         run=result.run,
         raw=raw,
         derived=_derived(result, raw, folder, pid_prefix),
-        raw_datablocks=datablocks(result.raw.files, Path(raw.sourceFolder), checksums=False),
+        raw_datablocks=datablocks(result.raw.files, raw_folder, checksums=False),
         derived_datablocks=datablocks(files, folder),
         thumbnail=None
         if thumbnail is None
         else Attachment(
-            caption=f"{result.path.stem}: middle of the reconstruction",
+            caption=f"{_name(result.path.stem)}: middle of the reconstruction",
             thumbnail="data:image/png;base64," + base64.b64encode(thumbnail).decode(),
         ),
     )
@@ -99,14 +99,14 @@ def _derived(result: Result, raw: RawDataset, folder: Path, prefix: str) -> Deri
     metadata_["reconstructionParameters"] = _parameters(result.recipe)
     return DerivedDataset(
         pid=pid(result.run, prefix),
-        datasetName=result.path.stem,
-        description=f"Reconstruction of {result.raw.name}" + (f" with the recipe {recipe_name}" if recipe_name else ""),
+        datasetName=_name(result.path.stem),
+        description=f"Reconstruction of {raw.datasetName}" + (f" with the recipe {recipe_name}" if recipe_name else ""),
         owner=raw.owner,
         ownerGroup=raw.ownerGroup,
         contactEmail=raw.contactEmail,
         investigator=raw.principalInvestigator or raw.owner,
         proposalId=raw.proposalId,
-        sourceFolder=str(folder),
+        sourceFolder=_name(folder),
         creationTime=utc(result.ended),
         techniques=raw.techniques,
         inputDatasets=(raw.pid,),
@@ -126,8 +126,8 @@ def _raw(raw: Raw, prefix: str) -> RawDataset:
             fields[name] = time
     return RawDataset(
         pid=pid(raw.identity, prefix),
-        datasetName=raw.name,
-        sourceFolder=_common_folder(raw.files),
+        datasetName=_name(raw.name),
+        sourceFolder=_name(_common_folder(raw.files)),
         creationTime=fields.get("endTime") or fields.get("startTime") or _changed(raw.files[0]),
         dataFormat=raw.format,
         techniques=(TECHNIQUES[raw.technique],) if raw.technique in TECHNIQUES else (),
@@ -161,17 +161,8 @@ def _parameters(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_unit(value: Any, unit: str) -> Any:
-    return None if value is None else {"value": value, "unit": unit}
-
-
-def units(model: type[BaseModel]) -> dict[str, str]:
-    """Give the units that a parameter model declares, by parameter."""
-    found = {}
-    for name, schema in model.model_json_schema()["properties"].items():
-        for part in (schema, *schema.get("anyOf", ())):
-            if "unit" in part:
-                found[name] = str(part["unit"])
-    return found
+    """Give an entry, or None for a parameter that isn't set."""
+    return None if value is None or value in ({}, [], ()) else {"value": value, "unit": unit}
 
 
 def entries(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,7 +220,9 @@ def plain(value: Any) -> Any:
         return value.decode(errors="replace")
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return value if isinstance(value, str | bool | int | float | None) else str(value)
+    if isinstance(value, bool | int | float | None):
+        return value
+    return str(value).encode(errors="replace").decode()  # lone surrogates, as in names that aren't UTF-8
 
 
 def datablocks(files: Iterable[Path], folder: Path, checksums: bool = True) -> tuple[OrigDatablock, ...]:
@@ -267,12 +260,17 @@ def _data_file(path: Path, folder: Path, checksum: bool) -> DataFile:
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
     name = path.relative_to(folder) if path.is_relative_to(folder) else path
-    return DataFile(path=str(name), size=status.st_size, time=utc(status.st_mtime), chk=digest)
+    return DataFile(path=_name(name), size=status.st_size, time=utc(status.st_mtime), chk=digest)
 
 
-def _common_folder(files: tuple[Path, ...]) -> str:
+def _name(name: str | Path) -> str:
+    """Give a name from the file system as text that JSON can hold: it needn't be UTF-8."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _common_folder(files: tuple[Path, ...]) -> Path:
     """Give the deepest folder that holds all files."""
-    return os.path.commonpath([path.parent for path in files])
+    return Path(os.path.commonpath([path.parent for path in files]))
 
 
 def _changed(path: Path) -> str:

@@ -86,7 +86,6 @@ class _Dataset(_Document):
     creationTime: str
     proposalId: str | None = None
     techniques: tuple[Technique, ...] = ()
-    keywords: tuple[str, ...] = ()
     scientificMetadata: dict[str, Any] = Field(default_factory=dict)
 
 

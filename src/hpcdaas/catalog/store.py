@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hpcdaas.catalog.record import Record
 from hpcdaas.errors import InputError
+
+if TYPE_CHECKING:
+    from hpcdaas.catalog.record import Record
 
 
 class Store(Protocol):

@@ -119,8 +119,8 @@ def _short(pid: str) -> str:
 
 def bytes_for_people(size: float) -> str:
     """Write a size in decimal units, for example ``3.4 GB``."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if size < 1000 or unit == "TB":
+    for unit in ("B", "kB", "MB", "GB", "TB", "PB"):
+        if size < 1000 or unit == "PB":
             break
         size /= 1000
     return f"{size:.0f} B" if unit == "B" else f"{size:.3g} {unit}"

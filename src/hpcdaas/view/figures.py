@@ -104,9 +104,8 @@ def strip(trials: Image, centers: Sequence[float], chosen: float | None) -> Figu
         axes.imshow(thin(trials[i], PANEL), cmap="gray", vmin=levels[0], vmax=levels[1], interpolation="antialiased")
         frame(axes, ACCENT if i == marked else None)
         label = f"centre {centers[i]:.2f}"
-        if i == marked:
-            same = chosen is not None and abs(centers[i] - chosen) < 0.005
-            label += "  found" if same else f"  nearest to {chosen:.2f} found"
+        if i == marked:  # says both: the trial needn't lie on what was found
+            label += f", found {chosen:.2f}"
         axes.set_title(
             label,
             fontsize=9,
@@ -136,7 +135,8 @@ def histogram(values: Image, units: str, levels: tuple[float, float]) -> Figure:
     margin = 0.35 * (white - black)
     counts, edges = np.histogram(finite, bins=256, range=(black - margin, white + margin))
     axes.stairs(100 * counts / max(finite.size, 1), edges, fill=True, color=ACCENT, alpha=0.85)
-    axes.set_yscale("log")
+    if counts.any():
+        axes.set_yscale("log")
     for level, name in ((black, "black"), (white, "white")):
         axes.axvline(level, color="#868e96", linewidth=0.8, linestyle="--")
         axes.annotate(

@@ -82,8 +82,8 @@ def thin(image: Image, longest: int) -> Image:
 def grey(image: Image, levels: tuple[float, float]) -> NDArray[np.uint8]:
     """Turn an image into 8-bit grey; what is not finite is black."""
     black, white = levels
-    scaled = (np.nan_to_num(image, nan=black) - black) * (255.0 / (white - black))
-    return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
+    held = np.clip(np.nan_to_num(image, nan=black), black, white).astype(np.float64)
+    return np.asarray(np.rint((held - black) * (255.0 / (white - black))), np.uint8)
 
 
 def length(metres: float) -> tuple[float, str]:
@@ -95,7 +95,7 @@ def length(metres: float) -> tuple[float, str]:
         What metres are multiplied with.
     unit : str
     """
-    for bound, factor, unit in ((1e-6, 1e9, "nm"), (1e-3, 1e6, "µm"), (1.0, 1e3, "mm")):
+    for bound, factor, unit in ((1e-7, 1e9, "nm"), (1e-3, 1e6, "µm"), (1.0, 1e3, "mm")):
         if metres < bound:
             return factor, unit
     return 1.0, "m"

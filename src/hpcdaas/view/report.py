@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -14,6 +15,8 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from hpcdaas.errors import InputError
+from hpcdaas.params import units
+from hpcdaas.scan import ScanTable
 from hpcdaas.view import figures
 from hpcdaas.view.cuts import STRETCHED, THIN
 from hpcdaas.view.picture import grey_levels, length
@@ -74,7 +77,7 @@ def make_report(result: Path, folder: Path | None = None) -> Path:
         page = _page(file, shown)
     path = folder / f"{result.stem}.html"
     try:
-        path.write_text(page, encoding="utf-8")
+        path.write_text(page, encoding="utf-8", errors="replace")  # names needn't be UTF-8
     except OSError as error:
         raise InputError(f"The report {path} can't be written: {error.strerror or error}.") from error
     return path
@@ -114,7 +117,7 @@ def _centers(file: ResultFile) -> Picture:
     trials, values = file.image("center_trials"), file.image("center_values")
     if trials is None or values is None or trials.ndim != 3 or values.shape != trials.shape[:1] or not trials.size:
         return Picture("center", heading, "No trial centres were kept: the centre was given, or not searched.", None)
-    chosen = file.metrics().get("center", (None, ""))[0]
+    chosen = _number(file.metrics(), "center")
     caption = "The same slice with other centres, each labelled with the one that was truly used."
     return Picture("center", heading, caption, figures.strip(trials, [float(v) for v in values], chosen))
 
@@ -158,7 +161,7 @@ def _page(file: ResultFile, pictures: list[dict[str, str]]) -> str:
         metrics=[(_words(name), _quantity(value, units)) for name, (value, units) in metrics.items()],
         recipe_name=file.text("process/recipe_name") or str(recipe.get("name", "")),
         steps=_steps(recipe),
-        scan=_rows(recipe.get("scan", {})),
+        scan=_rows(recipe.get("scan"), units(ScanTable)),
         recipe=json.dumps(recipe, indent=2, ensure_ascii=False) if recipe else recipe_text,
         provenance=_provenance(file),
         file_name=file.path.name,
@@ -180,10 +183,10 @@ def _facts(file: ResultFile, metrics: Mapping[str, tuple[Any, str]]) -> list[dic
         facts.append({"label": "Voxel", "value": f"{file.pixel_size * factor:.5g} {unit}", "more": field})
     else:
         facts.append({"label": "Voxel", "value": "size unknown", "more": "values are per pixel"})
-    if "center" in metrics:
-        confidence = metrics.get("center_confidence", (None, ""))[0]
-        sure = "" if confidence is None else f"confidence {float(confidence):.2f}"
-        facts.append({"label": "Rotation centre", "value": f"column {float(metrics['center'][0]):.2f}", "more": sure})
+    center, confidence = _number(metrics, "center"), _number(metrics, "center_confidence")
+    if center is not None:
+        sure = "" if confidence is None else f"confidence {confidence:.2f}"
+        facts.append({"label": "Rotation centre", "value": f"column {center:.2f}", "more": sure})
     program = " ".join(part for part in (file.text("process/program"), file.text("process/version")) if part)
     facts.append({"label": "Made by", "value": program or NOT_SAID, "more": ""})
     run = file.text("process/run")
@@ -191,20 +194,32 @@ def _facts(file: ResultFile, metrics: Mapping[str, tuple[Any, str]]) -> list[dic
     return facts
 
 
+def _number(metrics: Mapping[str, tuple[Any, str]], name: str) -> float | None:
+    value = metrics.get(name, (None, ""))[0]
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
 def _provenance(file: ResultFile) -> list[tuple[str, str]]:
-    names = (
-        ("raw_file", "raw file"),
-        ("raw_files", "raw files"),
-        ("raw_identity", "raw identity"),
-        ("run", "run"),
-        ("program", "program"),
-        ("version", "version"),
-        ("date", "date"),
-    )
-    rows = [(label, file.text(f"process/{name}")) for name, label in names]
-    size = file.path.stat().st_size
-    rows += [("result", str(file.path.resolve())), ("size of the result", f"{size:,} bytes")]
-    return [(label, value or NOT_SAID) for label, value in rows]
+    names = {"raw_file": "raw file", "raw_files": "raw files", "raw_identity": "raw identity"}
+    names |= {name: name for name in ("run", "program", "version", "date")}
+    rows = {label: file.text(f"process/{name}") for name, label in names.items()}
+    files = _lines(rows["raw files"])
+    if files and files != rows["raw file"]:
+        rows["raw files"] = files
+    else:
+        del rows["raw files"]
+    rows["result"] = str(file.path.resolve())
+    rows["size of the result"] = f"{file.path.stat().st_size:,} bytes"
+    return [(label, value or NOT_SAID) for label, value in rows.items()]
+
+
+def _lines(text: str | None) -> str | None:
+    """Give a list that is stored as JSON one item per line."""
+    try:
+        found = json.loads(text or "")
+    except ValueError:
+        return text
+    return "\n".join(str(item) for item in found) if isinstance(found, list) else text
 
 
 def _recipe(text: str | None) -> dict[str, Any]:
@@ -228,16 +243,20 @@ def _steps(recipe: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _rows(values: Any) -> list[tuple[str, str]]:
+def _rows(values: Any, unit: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
     """Give the parameters that are set."""
     if not isinstance(values, dict):
         return []
-    return [(_words(key), _quantity(value, "")) for key, value in values.items() if value not in (None, {}, [])]
+    shown = {key: value for key, value in values.items() if value not in (None, {}, [])}
+    return [(_words(key), _quantity(value, (unit or {}).get(key, ""))) for key, value in shown.items()]
 
 
 def _quantity(value: Any, units: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int | float) and units == "m" and value > 0:
+        factor, units = length(value)
+        value = value * factor
     if isinstance(value, float):
         value = f"{value:.6g}"
     if isinstance(value, list | dict):

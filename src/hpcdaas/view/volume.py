@@ -16,8 +16,8 @@ from hpcdaas.errors import InputError
 
 Image = NDArray[np.float32]
 
-#: Longest side of a plane across the slices that is read pixel by pixel.
-ACROSS = 640
+#: Longest side of a plane across x, of which each voxel is another read.
+ACROSS = 400
 
 
 class Axis(NamedTuple):
@@ -62,6 +62,8 @@ class ResultFile:
         with ExitStack() as stack:
             try:
                 self._file = stack.enter_context(h5py.File(path, "r"))
+            except PermissionError as error:
+                raise InputError(f"{path} may not be read by this account.") from error
             except OSError as error:
                 raise InputError(f"{path} can't be read as HDF5: it is another kind of file, or cut off.") from error
             data = self._file.get("entry/data/data")
@@ -77,7 +79,6 @@ class ResultFile:
             self._scale, self._offset = float(data.attrs.get("scale", 1)), float(data.attrs.get("offset", 0))
             self.axes = self._axes()
             self.pixel_size = abs(self.axes[2].step) if self.axes[2].in_metres else None
-            self._map = self._memory_map(stack)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> ResultFile:
@@ -86,7 +87,6 @@ class ResultFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._map = None
         self._stack.close()
 
     def plane(self, axis: int, index: int) -> Image:
@@ -102,16 +102,38 @@ class ResultFile:
         Returns
         -------
         ndarray, float32
-            The two other axes in their order. The plane across x, of which each voxel is another
-            read, comes thinned out to at most `ACROSS` voxels along each side.
+            The two other axes in their order. The plane across x comes thinned out to at most `ACROSS`
+            voxels along each side, unless it is the middle one and the result holds a copy of it.
+
+        Raises
+        ------
+        InputError
+            If the file is damaged.
         """
-        where: list[slice | int] = [slice(None)] * 3
-        if axis == 2:
-            where[:2] = (slice(None, None, -(-n // ACROSS)) for n in self.shape[:2])
-        where[axis] = index
-        source = self._data if self._map is None else self._map
-        stored = np.asarray(source[tuple(where)])
+        if axis == 2 and index == self.shape[2] // 2:
+            kept = self.image("cut_x")
+            if kept is not None and kept.shape == self.shape[:2]:
+                return kept
+        try:
+            readers = (lambda: self._data[index], lambda: self._data[:, index], lambda: self._across(index))
+            stored = readers[axis]()
+        except OSError as error:
+            raise InputError(f"The volume in {self.path} can't be read: the file is damaged or cut off.") from error
         return (stored * np.float32(self._scale) + np.float32(self._offset)).astype(np.float32, copy=False)
+
+    def _across(self, index: int) -> NDArray[Any]:
+        """Read the plane across x, as stored, thinned out."""
+        z, y = (slice(None, None, -(-n // ACROSS)) for n in self.shape[:2])
+        offset, size = self._data.id.get_offset(), self._data.size * self.dtype.itemsize
+        if offset is None:
+            return np.asarray(self._data[z, y, index])
+        # HDF5 would read 64 KiB for each voxel; a map without read-ahead reads a page
+        if self.path.stat().st_size < offset + size:
+            raise InputError(f"{self.path} is cut off: its volume reaches beyond the end of the file.")
+        with self.path.open("rb") as file:
+            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        pages.madvise(mmap.MADV_RANDOM)
+        return np.ndarray(self.shape, self.dtype, pages, offset)[z, y, index].copy()
 
     def planes(self, count: int) -> list[int]:
         """Give the indices of `count` slices spread over the volume, first and last slice avoided where it is thick."""
@@ -124,9 +146,11 @@ class ResultFile:
         return np.asarray(found[()], np.float32) if isinstance(found, h5py.Dataset) else None
 
     def text(self, name: str) -> str | None:
-        """Give a text (or a number as text) below ``/entry``, or None where it is missing."""
+        """Give a text below ``/entry`` (of an array one item per line), or None where it is missing."""
         found = self._file.get(f"entry/{name}")
-        return _text(found[()]) if isinstance(found, h5py.Dataset) else None
+        if not isinstance(found, h5py.Dataset) or found.shape is None:
+            return None
+        return "\n".join(_text(item) for item in np.ravel(found[()]))
 
     def diagnostic(self, name: str) -> Any:
         """Give an attribute of ``/entry/diagnostics``, or None."""
@@ -157,18 +181,6 @@ class ResultFile:
         x = x if x.step else Axis(x.first, 1.0, False)
         y, z = (axis if axis.step else Axis(axis.first, x.step, axis.in_metres) for axis in (y, z))
         return z, y, x
-
-    def _memory_map(self, stack: ExitStack) -> NDArray[Any] | None:
-        """Map a contiguous volume: HDF5 itself would read 64 KiB for each voxel of a plane across x."""
-        offset, size = self._data.id.get_offset(), self._data.size * self.dtype.itemsize
-        if offset is None or self._data.id.get_storage_size() < size:
-            return None
-        file = stack.enter_context(self.path.open("rb"))
-        if self.path.stat().st_size < offset + size:
-            raise InputError(f"{self.path} is cut off: its volume reaches beyond the end of the file.")
-        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        pages.madvise(mmap.MADV_RANDOM)
-        return np.ndarray(self.shape, self.dtype, pages, offset)
 
 
 def _text(value: Any) -> str:
