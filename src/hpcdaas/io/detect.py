@@ -1,0 +1,129 @@
+"""What a path holds: each format is asked whether it knows it."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Protocol
+
+from hpcdaas.errors import InputError
+from hpcdaas.io import dxchange, nxtomo, tiff
+from hpcdaas.io.found import Found
+from hpcdaas.io.hdf5 import Tree, is_hdf5, text
+from hpcdaas.io.overrides import check_paths, finish
+from hpcdaas.scan import Scan, ScanTable
+
+
+class Hdf5Format(Protocol):
+    """What a file of an HDF5 format gives."""
+
+    LOOKED_FOR: str
+
+    def knows(self, tree: Tree) -> bool:
+        """Say whether the file is of this format."""
+
+    def find(self, tree: Tree, table: ScanTable) -> Found:
+        """Read it."""
+
+
+HDF5_FORMATS: tuple[Hdf5Format, ...] = (dxchange, nxtomo)
+
+
+def open_scan(path: Path, table: ScanTable | None = None) -> Scan:
+    """Open a scan; only its geometry is read.
+
+    Parameters
+    ----------
+    path : Path
+        An NXtomo, Data Exchange or TIFF file, or a folder with a TIFF series.
+    table : ScanTable, optional
+        The recipe's ``[scan]`` table: what the file lacks; wins over the file. ``rows`` is left to the caller.
+
+    Returns
+    -------
+    Scan
+        Lazy: frames are read when they are asked for.
+
+    Raises
+    ------
+    InputError
+        If there is no scan, or something is missing or doesn't fit.
+    """
+    path = Path(path)
+    table = table or ScanTable.model_validate({})
+    check_paths(table)
+    _check_readable(path)
+    try:
+        found = _find(path, table)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
+    return finish(found, table)
+
+
+def _find(path: Path, table: ScanTable) -> Found:
+    if path.is_dir() or not is_hdf5(path):
+        if tiff.knows(path):
+            return tiff.find(path, table)
+        raise _unknown(path)
+    with Tree(path) as tree:
+        for reader in HDF5_FORMATS:
+            if reader.knows(tree):
+                return reader.find(tree, table)
+        if "data" in table.paths:
+            found = nxtomo.find(tree, table)
+            found.format = "hdf5"
+            return found
+        raise _no_layout(tree)
+
+
+def _check_readable(path: Path) -> None:
+    if not path.exists():
+        folder = path.parent
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        close = difflib.get_close_matches(path.name, names, n=1)
+        raise InputError(f"There is no file {path}.", f"Did you mean '{folder / close[0]}'?" if close else "")
+    if path.is_dir():
+        return
+    if not path.is_file():
+        raise InputError(f"{path} is no file.")
+    try:
+        with path.open("rb"):
+            pass
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read by you.", "Ask its owner for the permission.") from error
+    if not path.stat().st_size:
+        raise InputError(f"{path} is empty: 0 bytes.", "Copy it again, or wait until it is written.")
+
+
+def _unknown(path: Path) -> InputError:
+    if path.is_dir():
+        inside = sorted(entry.name for entry in path.iterdir() if entry.suffix in (".h5", ".hdf5", ".nxs", ".tif"))
+        hint = f"Give a file, for example {path / inside[0]}." if inside else "Give a file."
+        return InputError(f"{path} is a folder without a scan: it holds no TIFF series.", hint)
+    with path.open("rb") as stream:
+        start = stream.read(4096)
+    kind = "is a text file" if b"\0" not in start and _decodes(start) else "is neither HDF5 nor TIFF"
+    return InputError(f"{path} {kind}, no scan.", "Scans are NXtomo, Data Exchange (HDF5) or TIFF files.")
+
+
+def _decodes(start: bytes) -> bool:
+    try:
+        start[:-3].decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _no_layout(tree: Tree) -> InputError:
+    for path, node in tree.nodes.items():
+        if path.endswith("/definition") and text(node) == "NXtomoproc":
+            return InputError(f"{tree.path} holds a reconstruction, no scan.", "Give the raw file behind it.")
+    looked = " and ".join(reader.LOOKED_FOR for reader in HDF5_FORMATS)
+    images = nxtomo.images(tree)
+    if not images:
+        return InputError(f"{tree.path} holds no stack of images. Looked for {looked}.")
+    place, data = max(images, key=lambda found: found[1].size)
+    return InputError(
+        f"{tree.path} has no known layout. Looked for {looked}.",
+        f"If the projections are {place} {data.shape}: -s scan.paths.data={place}",
+    )
