@@ -115,8 +115,7 @@ class ResultFile:
             if kept is not None and kept.shape == self.shape[:2]:
                 return kept
         try:
-            readers = (lambda: self._data[index], lambda: self._data[:, index], lambda: self._across(index))
-            stored = readers[axis]()
+            stored = self._across(index) if axis == 2 else self._data[(slice(None),) * axis + (index,)]
         except OSError as error:
             raise InputError(f"The volume in {self.path} can't be read: the file is damaged or cut off.") from error
         return (stored * np.float32(self._scale) + np.float32(self._offset)).astype(np.float32, copy=False)
