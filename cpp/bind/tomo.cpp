@@ -195,11 +195,10 @@ void bind_tomo(py::module_& m) {
         .def("learn", &FftLibrary::learn, py::arg("wisdom"))
         .def(
             "time_transform",
-            [](FftLibrary& library, int length, int batch, int sign, int repeat) {
+            [](FftLibrary& library, int length, int sign, int repeat) {
                 py::gil_scoped_release release;
-                const std::size_t floats = 2 * static_cast<std::size_t>(length) * batch;
-                Buffer in(floats), out(floats);
-                const Fft fft(library, length, batch, sign);
+                Buffer in(2 * static_cast<std::size_t>(length)), out(2 * static_cast<std::size_t>(length));
+                const Fft fft(library, length, sign);
                 for (int i = 0; i < repeat; ++i) fft(in.data(), out.data());
             },
             "Runs one transform many times: the floor that benchmarks compare with.");

@@ -15,14 +15,12 @@ namespace {
 constexpr int pad = max_width;       // columns of a strip beside the grid
 constexpr double pi = std::numbers::pi;
 
-// Grid rows of a strip: with its columns it should stay in a core's second cache.
-int strip_rows(int grid, int lanes) {
-    const double row = (grid + 2.0 * pad) * lanes * sizeof(float);
-    return std::clamp(static_cast<int>(2.0e6 / row), 4, 64);
-}
-
-// Image columns that are transformed along y together: a block [grid][columns][lanes] of 4 to 16 cache lines a row.
-int block_columns(int lanes) { return 64 / lanes; }
+// Between the passes the half-transformed grid lies in tiles [x tile][pair][y tile][tile_x][tile_y], complex: a
+// strip writes runs of whole cache lines, and the last pass reads one piece of memory.
+constexpr int tile_x = 16, tile_y = 8;
+constexpr int tiles_across = 4;                 // that the last pass takes at once: longer runs in the slices
+constexpr int tile_size = 2 * tile_x * tile_y;  // floats
+constexpr int strip_rows = 2 * tile_y;  // with its columns a strip should about fit into a core's second cache
 
 int divide_up(int a, int b) { return (a + b - 1) / b; }
 
@@ -106,6 +104,9 @@ std::vector<float> roll_off(const Kernel& kernel, int grid, int columns) {
 
 std::size_t aligned(std::size_t floats) { return (floats + 15) / 16 * 16; }
 
+// Floats from one row of n complex numbers to the next: aligned, and no power of two.
+std::ptrdiff_t spaced(int n) { return static_cast<std::ptrdiff_t>(aligned(2 * static_cast<std::size_t>(n)) + 16); }
+
 }  // namespace
 
 Rows Projections::rows_of(int angle, int first, int count) const {
@@ -146,23 +147,22 @@ Fbp::Fbp(FftLibrary& library, const Level& level, FbpGeometry geometry, int widt
       threads_(threads),
       padded_(2 * (static_cast<int>(geometry_.response.size()) - 1)),
       degree_(std::min(width + 4, max_degree)),
-      row_fft_(library, padded_, lanes / 2, -1),
-      x_fft_(library, grid, lanes / 2, +1),
-      y_fft_(library, grid, block_columns(lanes) * lanes / 2, +1) {
+      row_fft_(library, padded_, -1),
+      grid_fft_(library, grid, +1) {
     const int n = geometry_.columns;
     const Kernel kernel(width, static_cast<double>(grid) / n);
     polynomial_ = fit_polynomial(kernel, width, degree_);
-    crop_x_ = crop_y_ = roll_off(kernel, grid, n);
+    roll_off_ = roll_off(kernel, grid, n);
     for (double angle : geometry_.angles) {
         step_x_.push_back(std::cos(angle) * grid / padded_);
         step_y_.push_back(std::sin(angle) * grid / padded_);
     }
-    const std::size_t lane = lanes, block = block_columns(lanes);
+    const std::size_t lane = lanes, pairs = lanes / 2;
     samples_ = Buffer(geometry_.angles.size() * (padded_ + 1) * lane);
-    half_ = Buffer(divide_up(n, static_cast<int>(block)) * block * grid * lane);
-    const std::size_t for_rows = aligned(lane * n) + 2 * aligned(padded_ * lane) + aligned(2 * (padded_ + 1));
-    const std::size_t for_strips = aligned((grid + 2 * pad) * lane * strip_rows(grid, lanes)) + aligned(grid * lane);
-    const std::size_t for_columns = aligned(grid * block * lane);
+    half_ = Buffer(static_cast<std::size_t>(divide_up(n, tile_x)) * tile_x * divide_up(grid, tile_y) * tile_y * lane);
+    const std::size_t for_rows = aligned(lane * n) + 2 * pairs * spaced(padded_) + aligned(2 * (padded_ + 1));
+    const std::size_t for_strips = aligned((grid + 2 * pad) * lane) * strip_rows + (pairs + 1) * spaced(grid);
+    const std::size_t for_columns = (tile_x + tile_x * tiles_across) * spaced(divide_up(grid, tile_y) * tile_y);
     for (int t = 0; t < threads; ++t) work_.emplace_back(std::max({for_rows, for_strips, for_columns}));
 }
 
@@ -183,23 +183,27 @@ Found Fbp::run(const Projections& p, int first_row, int count, float* const* out
 
 // Rows of each angle: correct, Fourier transform, filter, shift to the centre.
 void Fbp::spectra(const Projections& p, int first_row, int count, Found& found) {
-    const int n = geometry_.columns, half = padded_ / 2;
+    const int n = geometry_.columns, half = padded_ / 2, pairs = lanes_ / 2;
+    const std::ptrdiff_t stride = spaced(padded_);
     // An even slice's axis lies half a pixel before its pixel n/2.
     const double offset = n % 2 ? 0.0 : 0.5;
 #pragma omp parallel for schedule(static) num_threads(threads_)
     for (int a = 0; a < p.angles; ++a) {
         float* rows = work_[omp_get_thread_num()].data();
         float* in = rows + aligned(static_cast<std::size_t>(lanes_) * n);
-        float* out = in + aligned(static_cast<std::size_t>(padded_) * lanes_);
-        float* factor = out + aligned(static_cast<std::size_t>(padded_) * lanes_);
+        float* out = in + pairs * stride;
+        float* factor = out + pairs * stride;
         Tally tally;
         level_.correct(p.rows_of(a, first_row, count), rows, tally);
-        level_.interleave(rows, count, n, lanes_, in);
-        std::fill(in + static_cast<std::size_t>(n) * lanes_, in + static_cast<std::size_t>(padded_) * lanes_, 0.0f);
-        row_fft_(in, out);
+        level_.pair_up(rows, count, n, stride, in);
+        for (int j = 0; j < pairs; ++j) {
+            float* pair = in + j * stride;  // pairs beyond `count` hold numbers of no use, but finite ones
+            std::fill(pair + 2 * n, pair + 2 * padded_, 0.0f);
+            if (2 * j < count) row_fft_(pair, out + j * stride);
+        }
         const double theta = geometry_.angles[a];
         spectrum_factor(geometry_, a, geometry_.center + offset * (std::cos(theta) + std::sin(theta)), padded_, factor);
-        level_.weight_spectrum(out, factor, half, lanes_,
+        level_.weight_spectrum(out, stride, factor, half, pairs,
                                samples_.data() + static_cast<std::size_t>(a) * (padded_ + 1) * lanes_);
         if (tally.nonpositive || !tally.finite) {
 #pragma omp critical
@@ -213,43 +217,72 @@ void Fbp::spectra(const Projections& p, int first_row, int count, Found& found) 
 
 // Strips of grid rows: spread the samples, transform along x, keep the image's columns.
 void Fbp::strips() {
-    const int height = strip_rows(grid_, lanes_), n = geometry_.columns, block = block_columns(lanes_);
-    const Spread job{grid_,          padded_ / 2,        static_cast<int>(geometry_.angles.size()),
-                     step_x_.data(), step_y_.data(),     samples_.data(),
-                     polynomial_.data(), degree_, pad};
-    const std::size_t row = static_cast<std::size_t>(grid_ + 2 * pad) * lanes_;
-    const std::size_t block_row = static_cast<std::size_t>(block) * lanes_;
+    const int n = geometry_.columns, pairs = lanes_ / 2;
+    const std::size_t row = aligned(static_cast<std::size_t>(grid_ + 2 * pad) * lanes_);
+    const Spread job{grid_,
+                     padded_ / 2,
+                     static_cast<int>(geometry_.angles.size()),
+                     step_x_.data(),
+                     step_y_.data(),
+                     samples_.data(),
+                     polynomial_.data(),
+                     degree_,
+                     pad,
+                     static_cast<std::ptrdiff_t>(row / lanes_)};
+    const std::ptrdiff_t stride = spaced(grid_);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads_)
-    for (int s = 0; s < divide_up(grid_, height); ++s) {
-        const int y0 = s * height, y1 = std::min(grid_, y0 + height);
+    for (int s = 0; s < divide_up(grid_, strip_rows); ++s) {
+        const int y0 = s * strip_rows, y1 = std::min(grid_, y0 + strip_rows);
         float* strip = work_[omp_get_thread_num()].data();
-        float* line = strip + aligned(row * height);
+        float* lines = strip + row * strip_rows;
+        float* done = lines + pairs * stride;
         std::fill(strip, strip + row * (y1 - y0), 0.0f);
         level_.spread(job, width_, lanes_, y0, y1, strip);
-        for (int y = y0; y < y1; ++y) {
-            x_fft_(strip + row * (y - y0) + static_cast<std::size_t>(pad) * lanes_, line);
-            level_.crop(line, grid_, -(n / 2), n, crop_x_.data(), lanes_, block, block_row * grid_,
-                        half_.data() + block_row * y);
+        for (int y = 0; y < y1 - y0; ++y) {
+            float* here = strip + row * y;  // first [x][pair], then the kept columns as [pair][x]
+            level_.transpose(here + static_cast<std::ptrdiff_t>(pad) * lanes_, pairs, grid_, pairs, lines, stride / 2);
+            for (int j = 0; j < pairs; ++j) {
+                grid_fft_(lines + j * stride, done);
+                level_.crop(done, grid_, -(n / 2), n, roll_off_.data(), here + 2 * static_cast<std::ptrdiff_t>(n) * j);
+            }
         }
+        for (int y = 0; y < y1 - y0; y += tile_y)
+            for (int x = 0; x < n; x += tile_x)
+                for (int j = 0; j < pairs; ++j)
+                    level_.transpose_away(strip + row * y + 2 * (static_cast<std::ptrdiff_t>(n) * j + x),
+                                     static_cast<std::ptrdiff_t>(row / 2), std::min(tile_y, y1 - y0 - y),
+                                     std::min(tile_x, n - x), tile(x / tile_x, j) + ((y0 + y) / tile_y) * tile_size, tile_y);
     }
 }
 
-// Blocks of image columns: transform along y, keep the image's rows, hand the lanes to their slices.
+// Tiles of image columns: transform along y, keep the image's rows, hand both parts to their slices.
 void Fbp::columns(int count, float* const* out) {
-    const int n = geometry_.columns, block = block_columns(lanes_);
-    const std::size_t block_row = static_cast<std::size_t>(block) * lanes_;
+    const int n = geometry_.columns, tiles_y = divide_up(grid_, tile_y), pairs = divide_up(count, 2), first = n / 2;
+    const std::ptrdiff_t stride = spaced(tiles_y * tile_y);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads_)
-    for (int b = 0; b < divide_up(n, block); ++b) {
-        float* done = work_[omp_get_thread_num()].data();
-        y_fft_(half_.data() + block_row * grid_ * b, done);
-        const int x = b * block, nx = std::min(block, n - x);
-        float* rows[16];
-        for (int y = 0; y < n; ++y) {
-            const int c = y - n / 2;
-            for (int r = 0; r < count; ++r) rows[r] = out[r] + static_cast<std::ptrdiff_t>(y) * n + x;
-            level_.scatter(done + block_row * (c < 0 ? c + grid_ : c), nx, lanes_, count, crop_y_[y], rows);
+    for (int job = 0; job < divide_up(n, tile_x * tiles_across) * pairs; ++job) {
+        const int x0 = job / pairs * tile_x * tiles_across, j = job % pairs;
+        const int nx = std::min(tile_x * tiles_across, n - x0);
+        float* lines = work_[omp_get_thread_num()].data();
+        float* done = lines + tile_x * stride;
+        for (int x = 0; x < nx; x += tile_x) {
+            const float* from = tile((x0 + x) / tile_x, j);
+            const int some = std::min(tile_x, nx - x);
+            for (int t = 0; t < tiles_y; ++t)
+                for (int i = 0; i < some; ++i)
+                    std::copy_n(from + (t * tile_x + i) * 2 * tile_y, 2 * tile_y, lines + i * stride + t * 2 * tile_y);
+            for (int i = 0; i < some; ++i) grid_fft_(lines + i * stride, done + (x + i) * stride);
         }
+        float* re = out[2 * j] + x0;
+        float* im = 2 * j + 1 < count ? out[2 * j + 1] + x0 : nullptr;
+        const std::ptrdiff_t below = static_cast<std::ptrdiff_t>(first) * n;
+        level_.unload(done + 2 * (grid_ - first), stride / 2, nx, first, roll_off_.data(), re, im, n);
+        level_.unload(done, stride / 2, nx, n - first, roll_off_.data() + first, re + below, im ? im + below : nullptr, n);
     }
+}
+
+float* Fbp::tile(int x_tile, int pair) {
+    return half_.data() + (static_cast<std::size_t>(x_tile) * (lanes_ / 2) + pair) * divide_up(grid_, tile_y) * tile_size;
 }
 
 }  // namespace hpcdaas

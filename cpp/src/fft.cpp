@@ -33,11 +33,11 @@ FftLibrary::FftLibrary(const std::string& path) {
     find(library, "fftwf_import_wisdom_from_string", import_);
 }
 
-void* FftLibrary::plan(int length, int batch, int sign) {
-    const std::size_t floats = 2 * static_cast<std::size_t>(length) * batch;
+void* FftLibrary::plan(int length, int sign) {
+    const std::size_t floats = 2 * static_cast<std::size_t>(length);
     Buffer in(floats), out(floats);
     std::lock_guard lock(planner_);
-    void* plan = plan_many_(1, &length, batch, in.data(), nullptr, batch, 1, out.data(), nullptr, batch, 1, sign,
+    void* plan = plan_many_(1, &length, 1, in.data(), nullptr, 1, length, out.data(), nullptr, 1, length, sign,
                             measure | destroy_input);
     if (!plan) throw std::runtime_error("the FFT library has no plan for length " + std::to_string(length));
     return plan;

@@ -13,6 +13,7 @@ namespace hpcdaas::HPCDAAS_LEVEL {
 namespace {
 
 #include "level_rows.inc"
+#include "level_complex.inc"
 #include "level_spread.inc"
 #include "level_rays.inc"
 
@@ -22,7 +23,7 @@ namespace {
 #define HPCDAAS_STRING(x) HPCDAAS_STRING_(x)
 
 extern const Level level;
-const Level level = {HPCDAAS_STRING(HPCDAAS_LEVEL), correct, interleave, scatter, weight_spectrum, crop, spread,
-                     backproject, project};
+const Level level = {HPCDAAS_STRING(HPCDAAS_LEVEL), correct, interleave, scatter, pair_up, weight_spectrum,
+                     transpose, transpose_away, crop, unload, spread, backproject, project};
 
 }  // namespace hpcdaas::HPCDAAS_LEVEL

@@ -81,31 +81,39 @@ void RaySum::project(const float* const* slices, int lanes, int count, float* li
 Found filtered_lines(FftLibrary& library, const Projections& p, int first_row, int count, const FbpGeometry& geometry,
                      const RaySum& rays, int lanes, float* lines) {
     const int n = p.columns, padded = 2 * (static_cast<int>(geometry.response.size()) - 1), width = rays.columns();
-    const Fft forward(library, padded, lanes / 2, -1), back(library, padded, lanes / 2, +1);
+    const int pairs = lanes / 2;
+    const std::ptrdiff_t stride = (2 * std::max(padded, width) + 31) / 16 * 16;
+    const Fft forward(library, padded, -1), back(library, padded, +1);
     Found found;
 #pragma omp parallel num_threads(rays.threads())
     {
-        const std::size_t line = static_cast<std::size_t>(padded) * lanes;
-        Buffer rows(static_cast<std::size_t>(n) * lanes), in(line), out(line);
+        Buffer rows(static_cast<std::size_t>(n) * lanes), work(pairs * stride + 2 * stride);
+        float* spectrum = work.data() + pairs * stride;
+        float* filtered = spectrum + stride;
 #pragma omp for schedule(static)
         for (int a = 0; a < p.angles; ++a) {
             Tally tally;
             rays.level().correct(p.rows_of(a, first_row, count), rows.data(), tally);
-            rays.level().interleave(rows.data(), count, n, lanes, in.data());
-            std::fill(in.data() + static_cast<std::size_t>(n) * lanes, in.data() + line, 0.0f);
-            forward(in.data(), out.data());
+            rays.level().pair_up(rows.data(), count, n, stride, work.data());
             const double scale = geometry.weights[a] * geometry.scale / padded;
-            for (int k = 0; k < padded; ++k) {
-                const float h = static_cast<float>(scale * geometry.response[std::min(k, padded - k)]);
-                float* z = out.data() + static_cast<std::size_t>(k) * lanes;
-                for (int i = 0; i < lanes; ++i) z[i] *= h;
+            for (int j = 0; j < (count + 1) / 2; ++j) {
+                float* pair = work.data() + j * stride;
+                std::fill(pair + 2 * n, pair + 2 * padded, 0.0f);
+                forward(pair, spectrum);
+                for (int k = 0; k < padded; ++k) {
+                    const float h = static_cast<float>(scale * geometry.response[std::min(k, padded - k)]);
+                    spectrum[2 * k] *= h;
+                    spectrum[2 * k + 1] *= h;
+                }
+                back(spectrum, filtered);
+                for (int c = 0; c < width; ++c) {
+                    const int from = ((c + rays.first_column()) % padded + padded) % padded;  // q is periodic
+                    pair[2 * c] = filtered[2 * from];
+                    pair[2 * c + 1] = filtered[2 * from + 1];
+                }
             }
-            back(out.data(), in.data());
-            float* target = lines + static_cast<std::size_t>(a) * width * lanes;
-            for (int c = 0; c < width; ++c) {
-                const int from = ((c + rays.first_column()) % padded + padded) % padded;  // q is periodic
-                std::copy_n(in.data() + static_cast<std::size_t>(from) * lanes, lanes, target + static_cast<std::size_t>(c) * lanes);
-            }
+            rays.level().transpose(work.data(), stride / 2, pairs, width,
+                                   lines + static_cast<std::size_t>(a) * width * lanes, pairs);
 #pragma omp critical
             {
                 found.nonpositive += tally.nonpositive;

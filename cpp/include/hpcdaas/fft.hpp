@@ -15,9 +15,9 @@ public:
     FftLibrary(const FftLibrary&) = delete;
     FftLibrary& operator=(const FftLibrary&) = delete;
 
-    // Plans `batch` transforms of `length` complex numbers, [length][batch], out of place; the input may be
-    // destroyed. sign −1: exp(−2πi…), +1: exp(+2πi…), both without factor.
-    void* plan(int length, int batch, int sign);
+    // Plans a transform of `length` complex numbers, out of place between addresses on 64 bytes; the
+    // input may be destroyed. sign −1: exp(−2πi…), +1: exp(+2πi…), both without factor.
+    void* plan(int length, int sign);
     void execute(void* plan, float* in, float* out) const { execute_(plan, in, out); }
     void destroy(void* plan);
 
@@ -36,8 +36,7 @@ private:
 // A plan that ends with its owner.
 class Fft {
 public:
-    Fft(FftLibrary& library, int length, int batch, int sign)
-        : library_(library), plan_(library.plan(length, batch, sign)) {}
+    Fft(FftLibrary& library, int length, int sign) : library_(library), plan_(library.plan(length, sign)) {}
     ~Fft() { library_.destroy(plan_); }
     Fft(const Fft&) = delete;
     Fft& operator=(const Fft&) = delete;

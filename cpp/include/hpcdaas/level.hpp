@@ -47,6 +47,7 @@ struct Spread {
     const float* polynomial; // [degree + 1][max_width], highest power first
     int degree;
     int pad;                 // columns of the strip left and right of the grid
+    std::ptrdiff_t row;      // columns from one row of the strip to the next
 };
 
 // Linear interpolation between columns: u = origin + x cos θ + y sin θ, clamped to [0, columns − 1).
@@ -66,12 +67,22 @@ struct Level {
     void (*interleave)(const float* rows, int count, int columns, int lanes, float* out);
     // [column][lanes] × factor to out[row][column] for the rows below `count`.
     void (*scatter)(const float* block, int columns, int lanes, int count, float factor, float* const* out);
-    // out[k] = in[k mod P] × factor[k + P/2] as complex pairs of lanes, k = −P/2 … P/2.
-    void (*weight_spectrum)(const float* in, const float* factor, int half, int lanes, float* out);
-    // out[i] = in[(i + first) mod grid] × factor[i], i < columns.
-    void (*crop)(const float* in, int grid, int first, int columns, const float* factor, int lanes, int block,
-                 std::ptrdiff_t block_stride, float* out);
-    // Adds the samples that touch grid rows y0 … y1−1 to strip [y1 − y0][grid + 2 pad][lanes]. width: 3 … 8.
+    // Rows 2j and 2j + 1 of rows [row][columns] to pair j, complex (row 2j, row 2j + 1), pairs `stride` floats apart.
+    void (*pair_up)(const float* rows, int count, int columns, std::ptrdiff_t stride, float* out);
+    // in[pair][P] to out[k + P/2][pair] × factor[k + P/2], complex, k = −P/2 … P/2.
+    void (*weight_spectrum)(const float* in, std::ptrdiff_t stride, const float* factor, int half, int pairs, float* out);
+    // out[c][r] = in[r][c], complex; strides in complex numbers.
+    void (*transpose)(const float* in, std::ptrdiff_t in_stride, int rows, int columns, float* out,
+                      std::ptrdiff_t out_stride);
+    // The same, for an `out` that is not read again soon.
+    void (*transpose_away)(const float* in, std::ptrdiff_t in_stride, int rows, int columns, float* out,
+                           std::ptrdiff_t out_stride);
+    // out[i] = in[(i + first) mod grid] × factor[i], complex × real, i < columns.
+    void (*crop)(const float* in, int grid, int first, int columns, const float* factor, float* out);
+    // Columns of complex numbers in[x][y] to out_re[y][x], out_im[y][x] (the latter may be null) × factor[y].
+    void (*unload)(const float* in, std::ptrdiff_t in_stride, int nx, int ny, const float* factor, float* re, float* im,
+                   std::ptrdiff_t out_stride);
+    // Adds the samples that touch grid rows y0 … y1−1 to strip [y1 − y0][row][lanes]. width: 3 … 8.
     void (*spread)(const Spread&, int width, int lanes, int y0, int y1, float* strip);
     // Adds rays through a tile of pixels: tile [y][x][lanes], lines [angle][column][lanes].
     void (*backproject)(const Rays&, const float* lines, int lanes, double x0, double y0, int nx, int ny, float* tile);

@@ -56,7 +56,7 @@ struct FbpGeometry {
 // complex transform, up to eight such pairs go through at once as vector lanes.
 //
 // The grid never lies in memory as a whole: a strip of rows is filled, transformed along x while it
-// is in the cache, and only the columns that are kept are stored, in blocks that the transforms
+// is in the cache, and only the columns that are kept are stored, in tiles that the transforms
 // along y then read in one piece.
 class Fbp {
 public:
@@ -70,14 +70,15 @@ private:
     void spectra(const Projections& p, int first_row, int count, Found& found);
     void strips();
     void columns(int count, float* const* out);
+    float* tile(int x_tile, int pair);
 
     const Level& level_;
     FbpGeometry geometry_;
     int width_, grid_, lanes_, threads_, padded_;
     std::vector<double> step_x_, step_y_;
-    std::vector<float> polynomial_, crop_x_, crop_y_;
+    std::vector<float> polynomial_, roll_off_;
     int degree_;
-    Fft row_fft_, x_fft_, y_fft_;
+    Fft row_fft_, grid_fft_;
     Buffer samples_, half_;
     std::vector<Buffer> work_;
 };

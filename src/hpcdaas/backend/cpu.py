@@ -39,8 +39,7 @@ def next_smooth(n: int) -> int:
 def gridding(n: int, eps: float) -> tuple[int, int]:
     """Choose kernel width and grid for slices of n×n and a relative error.
 
-    Widths were measured against the definition on white noise, the hardest case
-    (``benchmarks/bench_fbp.py --errors``), with a factor of two to spare.
+    Widths were measured against the definition on white noise, the hardest case.
 
     Returns
     -------
@@ -54,7 +53,7 @@ def gridding(n: int, eps: float) -> tuple[int, int]:
 
 
 #: Kernel width, oversampling, error that is kept.
-WIDTHS = ((4, 1.5, 1e-3), (5, 1.5, 1e-4), (7, 1.5, 1e-5))
+WIDTHS = ((4, 1.25, 1e-2), (5, 1.25, 1e-3), (7, 1.25, 1e-4), (8, 1.375, 1e-5))
 
 
 class CpuBackend:
