@@ -18,6 +18,7 @@ class Axis(Enum):
     SINOGRAM = "sinogram"  # all angles of one detector row
     SCAN = "scan"  # decides one thing for the whole scan from a few rows, before the main pass
     SLICE = "slice"  # turns sinograms into slices
+    RESULT = "result"  # says how slices are stored
 
 
 def no_halo(parameters: Any, scan: Any) -> int:

@@ -1,0 +1,59 @@
+"""Raw scans of a photon source in, reconstructed and catalogued results out.
+
+`reconstruct` is the whole way; `open_scan` looks at a raw file; `Recipe` and `Result` are what goes
+in beside it and what comes out.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpcdaas.errors import HpcdaasError, InputError, Interrupted
+    from hpcdaas.io import open_scan
+    from hpcdaas.pipeline import reconstruct
+    from hpcdaas.recipe import Recipe, default_recipe, load_recipe
+    from hpcdaas.result import Result
+    from hpcdaas.scan import Scan, ScanTable
+
+try:
+    __version__ = version("hpcdaas")
+except PackageNotFoundError:  # a source tree that isn't installed
+    __version__ = "0"
+
+#: Where each public name lives: looked up when it is first used, so that importing hpcdaas stays cheap.
+_HOMES = {
+    "HpcdaasError": "errors",
+    "InputError": "errors",
+    "Interrupted": "errors",
+    "Recipe": "recipe",
+    "Result": "result",
+    "Scan": "scan",
+    "ScanTable": "scan",
+    "default_recipe": "recipe",
+    "load_recipe": "recipe",
+    "open_scan": "io",
+    "reconstruct": "pipeline",
+}
+
+__all__ = [
+    "HpcdaasError",
+    "InputError",
+    "Interrupted",
+    "Recipe",
+    "Result",
+    "Scan",
+    "ScanTable",
+    "default_recipe",
+    "load_recipe",
+    "open_scan",
+    "reconstruct",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hpcdaas' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"hpcdaas.{_HOMES[name]}"), name)
