@@ -82,7 +82,7 @@ def test_dead_columns_are_filled() -> None:
     remove_dead(found, 41, 3.0)
     for column in (160, 300):
         assert error(found.T, slice(column, column + 1)) < 0.1
-    changed = np.flatnonzero((found.T != data).any(axis=0))
+    changed = np.flatnonzero((data != found.T).any(axis=0))
     assert set(changed) == {159, 160, 161, 299, 300, 301}
 
 
