@@ -1,0 +1,86 @@
+"""Each benchmark runs at a tiny size and writes its figures; what they say is for a quiet machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).resolve().parent.parent / "benchmarks"
+sys.path.insert(0, str(FOLDER))
+
+from common import Goal, Rounds, interleave  # noqa: E402
+from hpcdaas.backend.reference import ReferenceBackend  # noqa: E402
+from tomo_job import definition, make_job, random_pixels, relative_error  # noqa: E402
+
+FROM_FILES = {"file_to_file", "preview"}
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("bench_*.py")), ids=lambda path: path.stem)
+def test_quick_run_writes_valid_json(path: Path, tmp_path: Path) -> None:
+    name = path.stem.removeprefix("bench_")
+    if name in FROM_FILES and importlib.util.find_spec("hpcdaas.cli.main") is None:
+        pytest.skip("there is no command line yet")
+    out = tmp_path / "figures.json"
+    where = ["--scratch", tmp_path] if name in FROM_FILES else ["--peers-python", tmp_path / "none"]
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "XDG_DATA_HOME": str(tmp_path)}
+    command = [sys.executable, path, "--quick", "--repeats", "1", "--json", out, *where]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(out.read_text())
+    assert told["benchmark"] == name
+    assert {"date", "commit", "machine", "versions", "settings", "seconds"} < told.keys()
+    assert {"cpu", "cores", "memory_bytes"} < told["machine"].keys()
+    assert any(figure["goal"] for figure in told["figures"])
+    for figure in told["figures"]:
+        assert math.isfinite(figure["value"])
+        assert figure["ratio"] is None or figure["ratio"] > 0
+        assert figure["name"] in done.stdout
+
+
+def test_definition_at_pixels_is_that_of_the_reference_backend() -> None:
+    job = make_job(48, 31, 4)
+    slices = job.slices
+    ReferenceBackend().fbp(job.data, None, job.plan, slices)
+    y, x = random_pixels(48, 100)
+    assert np.hypot(x - 23.5, y - 23.5).max() <= 23.5
+    assert relative_error(slices[:, y, x], definition(job.data, job.plan, y, x)) < 1e-6
+
+
+def test_raw_counts_give_the_line_integrals_back() -> None:
+    job = make_job(32, 10, 2)
+    counts, correction = job.raw()
+    correction.net[:] = 20000  # an even beam
+    lines, _ = ReferenceBackend().correct(counts, correction)
+    np.testing.assert_allclose(lines[:, 0], np.clip(job.data[:, 0], 0, 8), atol=1e-3)
+
+
+def test_rounds_are_interleaved_and_compared_within_a_round() -> None:
+    order: list[str] = []
+    values = {"a": iter((1.0, 2.0, 9.0)), "b": iter((2.0, 4.0, 3.0))}
+
+    def task(name: str) -> float:
+        order.append(name)
+        return next(values[name])
+
+    rounds = interleave({"a": lambda: task("a"), "b": lambda: task("b")}, 3)
+    assert order == ["a", "b", "b", "a", "a", "b"]
+    assert rounds.median("a") == 2.0
+    assert rounds.ratio("a", "b") == 0.5
+    both = rounds.sum("sum", {"a": 1, "b": 2}).largest("most", ("a", "b"))
+    assert both.seconds["sum"] == [5.0, 10.0, 15.0]
+    assert both.seconds["most"] == [2.0, 4.0, 9.0]
+    assert "a" in Rounds({"a": [1.0]})
+
+
+def test_goals() -> None:
+    assert [Goal(45, 90, at_least=True).verdict(x) for x in (40, 50, 90)] == ["SHORT", "must", "aim"]
+    assert [Goal(3, 1.8).verdict(x) for x in (3.1, 3, 1.7)] == ["SHORT", "must", "aim"]
+    assert str(Goal(1)) == "≤ 1"
