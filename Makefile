@@ -1,0 +1,49 @@
+# Every target does its own set-up in a virtual environment of its own, also on a fresh machine.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Python files are used where they are; these have to be built or installed.
+BUILT_FROM := pyproject.toml CMakeLists.txt $(shell find cpp kernels -type f)
+
+# What other environments leave behind must not decide what is used here.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
+
+.PHONY: help demo test test-long lint bench clean
+help:
+	@echo 'make demo       simulate a scan, reconstruct it, register it, write the report'
+	@echo 'make test       tests (minutes)'
+	@echo 'make test-long  campaigns that take longer'
+	@echo 'make lint       style, types, import rules'
+	@echo 'make bench      speed, against limits measured in the same run'
+	@echo 'make clean      remove all that make has made'
+
+demo: $(STAMP)
+	$(BIN)/hpcdaas demo -o demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -m long --timeout=3600
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)
+	set -e; for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMP): $(BUILT_FROM)
+	@.ci/setup $(VENV)
+
+# A folder that was copied or moved is installed anew.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
