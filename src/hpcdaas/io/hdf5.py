@@ -17,6 +17,8 @@ from hpcdaas.errors import InputError
 from hpcdaas.io.units import factor
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+#: Flags in a superblock: open for writing, and for writing while others read.
+WRITER, SWMR_WRITER = 1, 4
 #: Links that lead to links: more than this is a circle.
 DEPTH = 32
 #: A scan's file has some thousand objects; a search ends here.
@@ -49,25 +51,35 @@ def open_file(path: Path) -> h5py.File:
         If it is missing, truncated or no HDF5 file.
     """
     try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
+        # HDF5 tries a damaged file again and again in its mode for files that are being written.
+        return h5py.File(path, "r", swmr=bool(_writer_flags(path) & SWMR_WRITER), locking=False)
+    except (OSError, RuntimeError) as error:  # h5py raises either, by the place of the damage
         reason = str(error)
     if not path.exists():
         raise InputError(f"There is no file {path}.")
-    if "truncated" in reason:
-        raise InputError(
-            f"{path} is truncated: it ends at byte {path.stat().st_size}.",
-            "Copy it again, or wait until it is written.",
-        )
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read by you.", "Ask its owner for the permission.")
-    try:
-        return h5py.File(path, "r", swmr=True, locking=False)  # left open by a writer that died
-    except (OSError, ValueError):
-        pass
+    wait = "Copy it again, or wait until it is written."
+    if "truncated" in reason:
+        raise InputError(f"{path} is truncated: it ends at byte {path.stat().st_size}.", wait)
     if not path.is_file() or not is_hdf5(path):
         raise InputError(f"{path} is no HDF5 file.")
-    raise InputError(f"{path} is damaged: HDF5 can't open it.", "Copy it again, or wait until it is written.")
+    if _writer_flags(path) & WRITER:
+        raise InputError(
+            f"{path} is still being written, or its writer died.",
+            "Wait until it is closed; 'h5clear -s' mends a dead one.",
+        )
+    raise InputError(f"{path} is damaged: HDF5 can't open it.", wait)
+
+
+def _writer_flags(path: Path) -> int:
+    """Read the consistency flags of a superblock of version 3 (HDF5 file format 3.0, II.A); 0 for others."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(12)
+    except OSError:
+        return 0
+    return start[11] if len(start) == 12 and start.startswith(SIGNATURE) and start[8] == 3 else 0
 
 
 def linked_file(parent: Path, name: str) -> Path | None:

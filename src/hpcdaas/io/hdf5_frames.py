@@ -204,7 +204,7 @@ def _virtual(tree: Tree, dataset: h5py.Dataset) -> Stack:
         shown = _frames_of(source.vspace, dataset.shape[0])
         if shown is None:  # a mapping without end: HDF5 itself takes the extent from what is there
             written[:] = pixels
-        elif whole and not _beyond(source.src_space, shape):
+        elif whole and not _beyond(source, shape):
             written[shown] += source.vspace.get_select_npoints() // max(1, len(shown))
     gone = np.flatnonzero(written < pixels)
     return DecodedFrames(dataset, Storage("virtual", None), gone)
@@ -224,10 +224,11 @@ def _frames_of(space: h5py.h5s.SpaceID, frames: int) -> NDArray[np.intp] | None:
     return np.arange(low[0], min(high[0] + 1, frames))
 
 
-def _beyond(space: h5py.h5s.SpaceID, shape: tuple[int, ...]) -> bool:
-    """Say whether a mapping takes more from its source than the source holds."""
-    if space.get_select_type() == h5py.h5s.SEL_ALL:
-        return any(wanted > there for wanted, there in zip(space.shape, shape, strict=False))
+def _beyond(mapping: Any, shape: tuple[int, ...]) -> bool:
+    """Say whether a mapping takes more from its source than the source, of this shape, holds."""
+    space = mapping.src_space
+    if space.get_select_type() == h5py.h5s.SEL_ALL:  # such a space knows no extent
+        return bool(mapping.vspace.get_select_npoints() > np.prod(shape))
     return any(last >= there for last, there in zip(space.get_select_bounds()[1], shape, strict=False))
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tifffile
@@ -191,6 +191,7 @@ def _pages(path: Path) -> Stack:
 
 def _layout(path: Path) -> tuple[int, tuple[int, int], np.dtype[Any], NDArray[np.int64] | None]:
     """Give (pages, (rows, columns), type in the file's byte order, offset of each page or None)."""
+    _check_chain(path)
     try:
         with tifffile.TiffFile(path) as tif:
             first = tif.pages[0]
@@ -214,6 +215,33 @@ def _layout(path: Path) -> tuple[int, tuple[int, int], np.dtype[Any], NDArray[np
         raise InputError(f"{path} is no readable TIFF file: it is damaged or truncated.") from error
     raw = np.array(offsets, np.int64)
     return len(offsets), shape, stored, raw if (raw >= 0).all() else None
+
+
+def _check_chain(path: Path) -> None:
+    """Follow the chain of page headers to its end: a file that was cut has fewer pages without an error.
+
+    TIFF 6.0, section 2, and the BigTIFF design: a header names the first directory, a directory
+    ends with the place of the next, 0 after the last.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        start = stream.read(16)
+        order: Literal["little", "big"] = "little" if start[:2] == b"II" else "big"
+        big = 43 in start[2:4]
+        count, entry, offset = (8, 20, 8) if big else (2, 12, 4)
+        place, seen = int.from_bytes(start[8:16] if big else start[4:8], order), 0
+        while place:
+            stream.seek(place)
+            entries = int.from_bytes(stream.read(count), order)
+            stream.seek(place + count + entries * entry)
+            following = stream.read(offset)
+            if len(following) < offset or not place < size:
+                raise truncated(path, max(place + count, stream.tell() + offset), size)
+            place, seen = int.from_bytes(following, order), seen + 1
+            if seen > size // entry:
+                raise InputError(f"{path} is damaged: its pages go round in a circle.")
+        if not seen:
+            raise InputError(f"{path} is damaged or truncated: it has no pages.")
 
 
 def _as_sinogram(stack: Stack) -> Stack:
