@@ -109,8 +109,23 @@ class Evidence:
     binning: int = 1
 
 
-def find_center(data: Float32, angles: Float64) -> CenterEstimate:
-    """Find the rotation centre of line integrals (angle, row, column) at angles in radians; see `center`."""
+def find_center(data: Float32, angles: Float64, extended: bool = False) -> CenterEstimate:
+    """Find the rotation centre; see `center`.
+
+    Parameters
+    ----------
+    data : ndarray, (angle, row, column), float32
+        Line integrals.
+    angles : ndarray, (angle,), float64
+        Radians.
+    extended : bool
+        Whether the axis may be near the detector's edge with the sample beyond it, because step
+        ``extended`` will put the two halves of the turn together.
+
+    Returns
+    -------
+    CenterEstimate
+    """
     columns = data.shape[2]
     refuse = partial(CenterEstimate, (columns - 1) / 2, 0.0, {})
     if not np.isfinite(data).all():
@@ -122,7 +137,9 @@ def find_center(data: Float32, angles: Float64) -> CenterEstimate:
         return refuse("The sinograms hold nothing that changes with the angle.")
     sides = cut(turn.data)
     if turn.data.shape[1] == 2 * turn.half:
-        return _full_turn(turn, sides)
+        return _full_turn(turn, sides, extended)
+    if extended:
+        return refuse("Step 'extended' needs a full turn, and the angles don't cover it.")
     if any(sides):
         return _conclude(_half_turn_cut(data, angles, turn))
     return _conclude(_half_turn(turn))
@@ -202,7 +219,7 @@ def _half_turn_cut(data: Float32, angles: Float64, turn: Turn) -> Evidence:
     return Evidence(minima, votes, agreement, 1.0, columns, binning)
 
 
-def _full_turn(turn: Turn, sides: tuple[bool, bool]) -> CenterEstimate:
+def _full_turn(turn: Turn, sides: tuple[bool, bool], extended: bool) -> CenterEstimate:
     """Judge a full turn: every projection has its mirror image."""
     columns = turn.data.shape[2]
     low, high = (share * (columns - 1) for share in ANYWHERE)
@@ -221,7 +238,8 @@ def _full_turn(turn: Turn, sides: tuple[bool, bool]) -> CenterEstimate:
         minima["wedge"] = replace(wedges[0], center=(wedges[0].center + wedges[1].center) / 2)
         agreement = 1 / (1 + ((best.center - minima["wedge"].center) / (columns / 50)) ** 2)
     found = _conclude(Evidence(minima, votes, agreement, 1.0, columns))
-    if abs(best.center - (columns - 1) / 2) > OFF_MIDDLE * columns and sides[best.center > columns / 2]:
+    off = abs(best.center - (columns - 1) / 2) > OFF_MIDDLE * columns
+    if off and sides[best.center > columns / 2] and not extended:
         return replace(
             found,
             confidence=min(0.4, found.confidence),
