@@ -127,6 +127,12 @@ def test_left_open_by_a_writer(tmp_path: Path, counts: Counts, together: bool) -
         assert "still being written" in refused(tmp_path / "copy.h5").message
 
 
+def test_open_in_this_process_already(write_dxchange: Writer, counts: Counts) -> None:
+    path = write_dxchange({"exchange/data": counts((5, 4, 3)), "exchange/theta": np.arange(5.0)})
+    with h5py.File(path):
+        assert open_scan(path).shape == (5, 4, 3)
+
+
 def test_an_unknown_filter_is_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "scan.h5", "w") as file:
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hpcdaas.errors import InputError
-from hpcdaas.io import raw
+from hpcdaas.io import frames as frames_module
 from hpcdaas.io.frames import Joined, Memory, Stack
 from hpcdaas.io.hdf5 import Tree
 from hpcdaas.io.hdf5_frames import DecodedFrames, stack_of
@@ -74,7 +74,7 @@ def test_reads_like_numpy(
     gap: int,
 ) -> None:
     storage, expected_type = STORAGE[kind]
-    monkeypatch.setattr(raw, "GAP", gap)
+    monkeypatch.setattr(frames_module, "GAP", gap)
     array = an_array(dtype)
     stack = stored(folder / f"{kind}.h5", array, **storage)
     assert isinstance(stack, expected_type)

@@ -10,6 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+#: Rows closer than this many bytes are read with what lies between them: one call costs about as much.
+GAP = 16 << 10
+#: Bytes that such a read may hold beside its output.
+SCRATCH = 16 << 20
+
 
 @dataclass(frozen=True)
 class Storage:
@@ -71,6 +76,18 @@ class Stack:
     def _fill(self, first: int, stop: int, rows: range, out: NDArray[Any]) -> None:
         """Fill `out` with frames first to stop; nothing is empty, and `rows` ends after its last row."""
         raise NotImplementedError
+
+    def _close_rows(self, rows: range) -> bool:
+        """Say whether rows are better read together with those between them."""
+        return rows.step > 1 and (rows.step - 1) * self.shape[2] * self.dtype.itemsize < GAP
+
+    def _fill_dense(self, first: int, stop: int, rows: range, out: NDArray[Any]) -> None:
+        """Read close rows together with those between them, and pick."""
+        span = slice(rows.start, rows.stop)
+        batch = max(1, SCRATCH // (len(range(self.shape[1])[span]) * self.shape[2] * self.dtype.itemsize))
+        for start in range(first, stop, batch):
+            end = min(stop, start + batch)
+            out[start - first : end - first] = self.read(slice(start, end), span)[:, :: rows.step]
 
     def take(self, index: NDArray[np.intp]) -> Stack:
         """Give the stack of the frames with these indices."""

@@ -55,6 +55,8 @@ def open_file(path: Path) -> h5py.File:
         return h5py.File(path, "r", swmr=bool(_writer_flags(path) & SWMR_WRITER), locking=False)
     except (OSError, RuntimeError) as error:  # h5py raises either, by the place of the damage
         reason = str(error)
+    if "locking flag" in reason:  # this process has it open already, with locks
+        return h5py.File(path, "r")
     if not path.exists():
         raise InputError(f"There is no file {path}.")
     if not os.access(path, os.R_OK):

@@ -73,6 +73,9 @@ class DecodedFrames(Stack):
         return self._dataset
 
     def _fill(self, first: int, stop: int, rows: range, out: NDArray[Any]) -> None:
+        if self._close_rows(rows):  # HDF5 takes long over many short pieces
+            self._fill_dense(first, stop, rows, out)
+            return
         deep = self.storage.chunk[0] if self.storage.chunk else 1
         frame = len(rows) * self.shape[2] * self.dtype.itemsize
         batch = max(1, CALL // frame // deep) * deep

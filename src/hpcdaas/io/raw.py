@@ -15,10 +15,6 @@ from hpcdaas.io.frames import Stack, Storage
 
 #: Bytes asked for in one system call: large enough for full speed, small enough for Ctrl-C to be heard.
 CALL = 64 << 20
-#: Rows closer than this many bytes are read with what lies between them: one call costs about as much.
-GAP = 16 << 10
-#: Bytes that such a read may hold beside its output.
-SCRATCH = 16 << 20
 
 
 class RawFrames(Stack):
@@ -110,8 +106,7 @@ class RawFrames(Stack):
         return np.flatnonzero((self._offsets < 0).any(axis=1))
 
     def _fill(self, first: int, stop: int, rows: range, out: NDArray[Any]) -> None:
-        row = self.shape[2] * self._stored.itemsize
-        if rows.step > 1 and (rows.step - 1) * row < GAP:
+        if self._close_rows(rows):
             self._fill_dense(first, stop, rows, out)
         elif not out[0].flags.c_contiguous:
             out[...] = self.read(slice(first, stop), slice(rows.start, rows.stop, rows.step))
@@ -119,14 +114,6 @@ class RawFrames(Stack):
             self._copy(first, stop, rows, out)
             if self._stored != self.dtype:
                 out.byteswap(inplace=True)
-
-    def _fill_dense(self, first: int, stop: int, rows: range, out: NDArray[Any]) -> None:
-        """Read close rows together with those between them, and pick."""
-        span = slice(rows.start, rows.stop)
-        batch = max(1, SCRATCH // (len(range(self.shape[1])[span]) * self.shape[2] * self._stored.itemsize))
-        for start in range(first, stop, batch):
-            end = min(stop, start + batch)
-            out[start - first : end - first] = self.read(slice(start, end), span)[:, :: rows.step]
 
     def _copy(self, first: int, stop: int, rows: range, out: NDArray[Any]) -> None:
         """Copy bytes from the files to `out`, each of whose frames is contiguous."""
