@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -57,6 +58,18 @@ class Recipe:
                 {"use": s.step.name, "name": s.name, **s.parameters.model_dump(mode="json")} for s in self.steps
             ],
         }
+
+    def toml(self) -> str:
+        """Write the whole recipe, defaults included, as TOML."""
+        lines = [f"name = {_toml(self.name)}"]
+        tables = [("[scan]", self.scan.model_dump(mode="json", exclude_none=True, exclude_defaults=True))]
+        for s in self.steps:
+            head = {"use": s.step.name} | ({"name": s.name} if s.name != s.step.name else {})
+            tables.append(("[[step]]", head | s.parameters.model_dump(mode="json", exclude_none=True)))
+        for title, content in tables:
+            if content:
+                lines += ["", title, *(f"{key} = {_toml(value)}" for key, value in content.items())]
+        return "\n".join(lines) + "\n"
 
     def only(self, *axes: Axis) -> list[RecipeStep]:
         """Give the steps along some axes, in their order."""
@@ -195,3 +208,10 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+def _toml(value: Any) -> str:
+    """Write a value as TOML: as JSON, but for tables."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml(str(key))} = {_toml(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value, ensure_ascii=False)

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcdaas.errors import InputError, nearest
+
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -93,6 +95,18 @@ class Backend(Protocol):
 
     name: str
 
+    def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:
+        """Say how much memory the primitives work in for a batch of rows, beside data and slices."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Give what the last bits of results depend on, JSON-able: it goes into checkpoints."""
+        ...
+
+    def resume(self, name: str, state: dict[str, Any]) -> bool:
+        """Work as a backend with this name and state did; false where that isn't possible here."""
+        ...
+
     def correct(self, data: NDArray[Any], correction: Correction) -> tuple[Float32, int]:
         """Apply a correction to data (angle, row, column) of any integer or float type.
 
@@ -128,7 +142,7 @@ class Backend(Protocol):
         ...
 
 
-def get_backend(name: str = "auto") -> Backend:
+def get_backend(name: str = "auto", threads: int | None = None) -> Backend:
     """Give a backend by name: ``auto``, ``cpu`` or ``reference``.
 
     Raises
@@ -136,12 +150,10 @@ def get_backend(name: str = "auto") -> Backend:
     InputError
         If there is none of that name here.
     """
-    from hpcdaas.errors import InputError, nearest
-
     if name in ("auto", "cpu"):
         from hpcdaas.backend.cpu import CpuBackend
 
-        return CpuBackend()
+        return CpuBackend(threads)
     if name == "reference":
         from hpcdaas.backend.reference import ReferenceBackend
 

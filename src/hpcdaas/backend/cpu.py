@@ -82,13 +82,29 @@ class CpuBackend:
         self.library.learn(self._wisdom)
         self._fbp: dict[tuple[Any, ...], Any] = {}
 
-    def wisdom(self) -> str:
-        """What the FFT planner knows; goes into checkpoints so that going on gives the same bits."""
-        return str(self.library.wisdom())
+    def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:
+        """See `hpcdaas.backend.Backend.work_bytes`."""
+        lanes = _core.lanes_for(rows)
+        _, grid = gridding(columns, eps)
+        padded = next_smooth(int(np.ceil(padding * columns)))
+        each_thread = lanes * 4 * (18 * (grid + 16) + columns + 4 * padded) + 16 * 80 * (grid + 16)
+        lines = angles * max(padded + 1, int(1.5 * columns) + 8)  # of one lane: spectra of `fbp`, or filtered rows
+        return 4 * lanes * (lines + columns * (grid + 16)) + self.threads * each_thread
 
-    def learn(self, wisdom: str) -> None:
-        """Take over a planner's wisdom."""
-        self.library.learn(wisdom)
+    def state(self) -> dict[str, Any]:
+        """See `hpcdaas.backend.Backend.state`: vector level and the FFT planner's wisdom."""
+        return {"level": self.level, "wisdom": str(self.library.wisdom())}
+
+    def resume(self, name: str, state: dict[str, Any]) -> bool:
+        """See `hpcdaas.backend.Backend.resume`."""
+        if name != self.name:
+            return False
+        try:
+            self.level = _core.vector_level(state["level"])
+        except ValueError:
+            return False
+        self.library.learn(state["wisdom"])
+        return True
 
     def correct(self, data: NDArray[Any], correction: Correction) -> tuple[Float32, int]:
         """See `hpcdaas.backend.Backend.correct`."""
@@ -103,12 +119,6 @@ class CpuBackend:
         lanes = _core.lanes_for(data.shape[1])
         found = self._gridder(data.shape[2], lanes, plan).run(lanes, data, _arrays(correction), out)
         return _checked(found)
-
-    def fbp_bytes(self, n: int, rows: int, angles: int, padded: int, eps: float) -> int:
-        """Say how much memory `fbp` works in, beside its data and slices."""
-        lanes = _core.lanes_for(rows)
-        _, grid = gridding(n, eps)
-        return 4 * lanes * (angles * (padded + 1) + n * grid) + self.threads * 8 * 2**20
 
     def filtered_backprojection(
         self, data: NDArray[Any], correction: Correction | None, plan: FbpPlan, out: Float32
@@ -142,7 +152,7 @@ class CpuBackend:
         return self._fbp[key]
 
     def _keep_wisdom(self) -> None:
-        wisdom = self.wisdom()
+        wisdom = str(self.library.wisdom())
         if wisdom != self._wisdom:
             write_wisdom(self._wisdom_file, wisdom)
             self._wisdom = wisdom

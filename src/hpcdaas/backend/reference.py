@@ -16,6 +16,18 @@ class ReferenceBackend:
 
     name = "reference"
 
+    def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:
+        """See `hpcdaas.backend.Backend.work_bytes`."""
+        return 16 * columns * (int(padding * columns) + rows * (columns + angles))
+
+    def state(self) -> dict[str, Any]:
+        """See `hpcdaas.backend.Backend.state`."""
+        return {}
+
+    def resume(self, name: str, state: dict[str, Any]) -> bool:
+        """See `hpcdaas.backend.Backend.resume`."""
+        return name == self.name
+
     def correct(self, data: NDArray[Any], correction: Correction) -> tuple[Float32, int]:
         """See `hpcdaas.backend.Backend.correct`."""
         c = correction

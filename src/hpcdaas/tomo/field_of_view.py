@@ -138,4 +138,4 @@ def _width(columns: int, center: float) -> int:
     return max(columns, math.ceil(2 * center) + 1) + _columns_before(columns, center)
 
 
-STEP = Step(name="extended", apply=extended, parameters=Extended, axis=Axis.SINOGRAM, place=55)
+STEP = Step(name="extended", apply=extended, parameters=Extended, axis=Axis.SINOGRAM, place=65)

@@ -1,0 +1,172 @@
+"""``hpcdaas reconstruct``: a raw file becomes a registered result."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hpcdaas.errors import InputError, Interrupted
+
+if TYPE_CHECKING:
+    from hpcdaas.pipeline import Watcher
+    from hpcdaas.recipe import Recipe
+    from hpcdaas.result import Result
+
+
+def reconstruct(
+    file: Annotated[Path, typer.Argument(help="The raw scan.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The result file.")],
+    recipe: Annotated[Path | None, typer.Option("-r", "--recipe", help="Recipe (TOML); default: flatfield to fbp.")] = None,
+    setting: Annotated[list[str] | None, typer.Option("-s", help="NAME.parameter=value or scan.key=value.")] = None,
+    center: Annotated[float | None, typer.Option(help="Rotation centre, column of the detector.")] = None,
+    rows: Annotated[str | None, typer.Option(help="Detector rows A:B or A:B:STEP.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Three slices and a picture, in seconds.")] = False,
+    backend: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    catalog: Annotated[str | None, typer.Option(help="Catalogue: a path or sqlite:///...")] = None,
+    memory: Annotated[str | None, typer.Option(help="Budget, for example 8GB or 4GiB.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads; default: the cores of this process.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result of another run.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON value on standard output.")] = False,
+) -> None:
+    """Reconstruct a scan into a result file and register it; interrupted, the same command goes on."""
+    one_rank()
+    from hpcdaas import pipeline
+
+    chosen = resolve(recipe, setting, center, rows)
+    if preview:
+        chosen = _three_rows(file, chosen)
+    options = {"backend": backend, "memory": memory, "threads": threads, "overwrite": overwrite, "catalog": catalog}
+    with watching(quiet=as_json) as watcher:
+        result = pipeline.reconstruct(file, chosen, out, watcher=watcher, register_result=not preview, **options)
+    picture = _picture(result) if preview else None
+    if as_json:
+        print(json.dumps(summary(result) | ({"picture": str(picture)} if picture else {})))
+    else:
+        _tell(result, picture)
+
+
+def resolve(path: Path | None, settings: list[str] | None, center: float | None, rows: str | None) -> Recipe:
+    """Put a recipe together from its file and what the command line says."""
+    from hpcdaas.recipe import default_recipe, load_recipe
+
+    recipe = load_recipe(path) if path else default_recipe()
+    extra = [f"scan.center={center!r}"] if center is not None else []
+    extra += [f'scan.rows="{rows}"'] if rows is not None else []
+    return recipe.override([*(settings or []), *extra])
+
+
+def one_rank() -> None:
+    """Refuse to start as one of many ranks: this version would do the same run in each of them.
+
+    Raises
+    ------
+    InputError
+        If an MPI launcher announces more than one rank.
+    """
+    for launcher, variable in (
+        ("Open MPI", "OMPI_COMM_WORLD_SIZE"),
+        ("MPICH or Intel MPI", "PMI_SIZE"),
+        ("MVAPICH", "MV2_COMM_WORLD_SIZE"),
+        ("srun", "SLURM_STEP_NUM_TASKS"),
+    ):
+        size = os.environ.get(variable, "")
+        if size.isdigit() and int(size) > 1:
+            raise InputError(
+                f"{launcher} started {size} ranks, and this version of hpcdaas runs as one.", "Start one, with all its cores."
+            )
+
+
+def _three_rows(file: Path, recipe: Recipe) -> Recipe:
+    """Choose the rows of a preview: three, evenly over those that are asked for."""
+    from hpcdaas.io import open_scan
+    from hpcdaas.scan import parse_slice
+
+    scan = open_scan(file, recipe.scan)
+    wanted = parse_slice(recipe.scan.rows, scan.shape[1])
+    height = wanted.stop - wanted.start
+    step = max(1, height // 4)
+    first = wanted.start + (step if height >= 4 else 0)
+    last = min(first + 2 * step + 1, wanted.stop)
+    return recipe.override([f'scan.rows="{first}:{last}:{step}"'])
+
+
+def _picture(result: Result) -> Path:
+    from hpcdaas.view.preview import preview
+
+    return preview(result.path)
+
+
+@contextmanager
+def watching(quiet: bool) -> Iterator[Watcher]:
+    """Show progress on standard error and turn signals into a checkpoint at the next boundary."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from hpcdaas.pipeline import Watcher
+
+    console = Console(stderr=True, quiet=quiet)
+    caught: list[int] = []
+
+    def catch(number: int, frame: Any) -> None:
+        if caught and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    def stop() -> None:
+        if caught:
+            raise Interrupted(f"Stopped by {signal.Signals(caught[0]).name} with a checkpoint.")
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.signal(number, catch) for number in signals}
+    bar = Progress(
+        TextColumn("slices"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=quiet or not sys.stderr.isatty(),
+    )  # fmt: skip
+    task = bar.add_task("slices", total=None)
+    try:
+        with bar:
+            yield Watcher(
+                say=lambda text: console.print(text, markup=False, highlight=False),
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                stop=stop,
+            )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """What ``--json`` says of a result."""
+    numbers = {k: v["value"] if isinstance(v, dict) else v for k, v in result.metrics.items()}
+    return {
+        "result": str(result.path),
+        "run": result.run,
+        "pid": result.pid,
+        "technique": result.raw.technique,
+        "shape": list(result.shape),
+        "existed": result.existed,
+        "seconds": dict(result.seconds),
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "metrics": numbers,
+        "center": numbers.get("center"),
+        "center_confidence": numbers.get("center_confidence"),
+    }
+
+
+def _tell(result: Result, picture: Path | None) -> None:
+    """Say what there is now, and what to do next."""
+    there = "is there already" if result.existed else f"in {result.seconds['total']:.1f} s"
+    size = " × ".join(str(n) for n in result.shape)
+    print(f"{result.path}: {size}, {there}, run {result.run[:8]}")
+    if picture:
+        print(f"Look at it: {picture}")
+    else:
+        print(f"{f'Registered as {result.pid}. ' if result.pid else ''}Look at it: hpcdaas report {result.path}")

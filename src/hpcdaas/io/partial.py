@@ -1,0 +1,211 @@
+"""A result in the making: its folder, the lease on it, the journal of what is safe, the checkpoint."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpcdaas.errors import HpcdaasError, InputError
+
+#: Seconds between renewals of a lease, and after which one of another host has expired.
+RENEW, EXPIRED = 20.0, 120.0
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder safe."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_safely(path: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+class Partial:
+    """The folder ``RESULT.partial``, held by one process at a time.
+
+    The lease is a file that is locked (a lock ends with its process, however that ends) and says who
+    holds it; its time is renewed, so that processes on other hosts can tell whether it is alive where
+    locks don't reach them.
+
+    Parameters
+    ----------
+    result : Path
+        The final name.
+    run : str
+        Identity of the run: a checkpoint of another one counts as none.
+
+    Raises
+    ------
+    InputError
+        If the place can't be written, or another process is at work on the same result.
+    """
+
+    def __init__(self, result: Path, run: str) -> None:
+        self.result, self.run = result, run
+        self.folder = result.with_name(result.name + ".partial")
+        self.data = self.folder / "result.h5"
+        self._journal = self.folder / "journal"
+        self._checkpoint = self.folder / "checkpoint.json"
+        self._token = uuid.uuid4().hex
+        self._ended = threading.Event()
+        try:
+            self._lease = self._take()
+        except OSError as error:
+            raise InputError(f"{result.parent} can't be written: {error.strerror}.", "Choose another -o.") from error
+        self._renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._renewal.start()
+
+    def _take(self) -> int:
+        while True:
+            self.folder.mkdir(mode=0o2770, exist_ok=True)
+            path = self.folder / "lease"
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o660)
+            except FileNotFoundError:  # the folder was finished by another process just now
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
+                    self._refuse_other_host(descriptor)
+                    holder = {"host": socket.gethostname(), "pid": os.getpid(), "token": self._token}
+                    holder["job"] = os.environ.get("SLURM_JOB_ID", "")
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+                    os.fsync(descriptor)
+                    return descriptor
+            except BlockingIOError:
+                holder = _read_lease(descriptor)
+                os.close(descriptor)
+                raise _held(self.result, holder) from None
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)  # the lease of a folder that is gone: try again
+
+    def _refuse_other_host(self, descriptor: int) -> None:
+        holder = _read_lease(descriptor)
+        age = time.time() - os.fstat(descriptor).st_mtime
+        if holder and holder.get("host") != socket.gethostname() and not holder.get("ended") and age < EXPIRED:
+            raise _held(self.result, holder)
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEW):
+            os.utime(self._lease)
+
+    def held(self) -> bool:
+        """Say whether the lease is still ours."""
+        try:
+            holder = json.loads((self.folder / "lease").read_text())
+        except (OSError, ValueError):
+            return False
+        return bool(holder.get("token") == self._token)
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """Give what was saved of this run before, or None."""
+        try:
+            saved = json.loads(self._checkpoint.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        right = isinstance(saved, dict) and saved.get("run") == self.run and self.data.exists()
+        return saved if right else None
+
+    def save_checkpoint(self, content: Mapping[str, Any]) -> None:
+        """Save what an attempt after this one needs to go on."""
+        write_safely(self._checkpoint, json.dumps({"run": self.run, **content}))
+
+    def done(self) -> list[dict[str, Any]]:
+        """Read the journal: ``first``, ``count`` and ``tally`` of slices whose data is safe.
+
+        A torn last line counts as none; of several lines about the same slices the last one counts.
+        """
+        try:
+            lines = self._journal.read_text(encoding="utf-8").split("\n")
+        except OSError:
+            return []
+        entries = {entry["first"]: entry for entry in map(json.loads, lines[:-1])}
+        return list(entries.values())
+
+    def note(self, first: int, count: int, tally: Mapping[str, int]) -> None:
+        """Add slices to the journal; their data must be synced already."""
+        line = json.dumps({"first": first, "count": count, "tally": dict(tally)}) + "\n"
+        descriptor = os.open(self._journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o660)
+        try:
+            os.write(descriptor, line.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def clear(self) -> None:
+        """Forget an earlier attempt: its data, journal and checkpoint."""
+        for path in (self._checkpoint, self._journal, self.data):
+            path.unlink(missing_ok=True)
+
+    def finish(self, mode: int = 0o660) -> None:
+        """Give the data its final name and end.
+
+        Raises
+        ------
+        HpcdaasError
+            If the lease was lost meanwhile.
+        """
+        self.data.chmod(mode)
+        descriptor = os.open(self.data, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if not self.held():
+            raise HpcdaasError(
+                f"Another process took over {self.result}.", "Look at its log; this one wrote nothing there."
+            )
+        self.data.replace(self.result)
+        sync_folder(self.result.parent)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the folder and give the lease back."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        """Give the lease back and leave the folder for an attempt that goes on."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        if self.held():
+            os.ftruncate(self._lease, 0)
+            os.pwrite(self._lease, json.dumps({"host": socket.gethostname(), "ended": True}).encode(), 0)
+        os.close(self._lease)
+
+
+def _read_lease(descriptor: int) -> dict[str, Any]:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    return holder if isinstance(holder, dict) else {}
+
+
+def _held(result: Path, holder: Mapping[str, Any]) -> InputError:
+    who = f"process {holder.get('pid', '?')} on {holder.get('host', 'this host')}"
+    return InputError(f"{result} is being made by {who}.", "Wait for it, or choose another -o.")

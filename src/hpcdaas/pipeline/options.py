@@ -1,0 +1,45 @@
+"""How a run is carried out: nothing here changes the result, so nothing here is part of its identity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ByteSize, Field
+
+from hpcdaas.params import Parameters
+
+
+class Options(Parameters):
+    """How a run is carried out."""
+
+    backend: Literal["auto", "cpu"] = Field("auto", description="where it is computed")
+    memory: ByteSize | None = Field(None, gt=0, description="budget, for example 8GB or 4GiB")
+    threads: int | None = Field(None, ge=1, description="threads of this process")
+    overwrite: bool = Field(False, description="replace a result of another run")
+    catalog: str | None = Field(None, description="where the result is registered; default: the user's own catalogue")
+    register_result: bool = Field(True, description="whether the result is registered at all")
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Who is told of a run while it goes on, and may end it.
+
+    Attributes
+    ----------
+    say : callable
+        Told in words what was decided (the plan, the centre).
+    progress : callable
+        Told (done, total) slices.
+    stop : callable
+        Asked at every boundary between blocks; raises `Interrupted` where the run is to end.
+    """
+
+    say: Callable[[str], None] = _nothing
+    progress: Callable[[int, int], None] = _nothing
+    stop: Callable[[], None] = _nothing

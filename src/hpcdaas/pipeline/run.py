@@ -1,0 +1,226 @@
+"""One run, from a raw file to a registered result; doing it twice is the same as doing it once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+import hpcdaas
+from hpcdaas.backend import get_backend
+from hpcdaas.catalog.make import make_record
+from hpcdaas.catalog.record import read_record, record_path, write_record
+from hpcdaas.catalog.store import open_catalog
+from hpcdaas.errors import HpcdaasError, InputError, Interrupted
+from hpcdaas.io import open_scan
+from hpcdaas.io.nexus_result import describe_result, existing_run, read_summary
+from hpcdaas.io.partial import Partial
+from hpcdaas.params import explain
+from hpcdaas.pipeline.memory import default_budget, peak
+from hpcdaas.pipeline.options import Options, Watcher
+from hpcdaas.pipeline.tomography import Outcome, Tomography
+from hpcdaas.recipe import Recipe, default_recipe
+from hpcdaas.result import Raw, Result
+from hpcdaas.run import raw_identity, run_identity
+from hpcdaas.scan import Scan
+
+
+def reconstruct(
+    file: str | Path, recipe: Recipe | None = None, out: str | Path = "result.h5", *,
+    attempt: int = 1, watcher: Watcher | None = None, **options: Any,
+) -> Result:  # fmt: skip
+    """Reconstruct a raw scan into a result file, and register it.
+
+    Parameters
+    ----------
+    file : path
+        The raw scan, in any format that a reader knows.
+    recipe : Recipe, optional
+        Default: `hpcdaas.default_recipe`.
+    out : path
+        The result file. A run that is there already is not done again; one that was interrupted goes on.
+    attempt : int, optional
+        Number of the attempt: part of the run's identity if it isn't 1.
+    watcher : Watcher, optional
+        Told of progress; may end the run.
+    **options
+        See `hpcdaas.pipeline.Options`: ``backend, memory, threads, overwrite, catalog, register_result``.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError
+        If the file, the recipe or an option is wrong. Nothing is left behind.
+    Interrupted
+        If the watcher ended the run; the same call goes on.
+    HpcdaasError
+        If it failed for another reason.
+    """
+    try:
+        chosen = Options(**options)
+    except ValidationError as error:
+        raise explain(error, "the options", Options) from None
+    recipe = recipe or default_recipe()
+    started = datetime.now(UTC)
+    path = Path(out).absolute()
+    scan = open_scan(Path(file), recipe.scan)
+    raw = _raw(scan)
+    job = Job(path, raw, recipe, run_identity(raw.identity, recipe.resolved(), attempt), attempt, started)
+    if job.is_there(chosen.overwrite):
+        return _existing(job, chosen)
+    try:
+        result = _make(job, scan, chosen, watcher or Watcher())
+    except OSError as error:
+        raise HpcdaasError(f"{error.filename or path}: {error.strerror}.") from error
+    return _registered(result, chosen)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done: one run and the place of its result."""
+
+    path: Path
+    raw: Raw
+    recipe: Recipe
+    run: str
+    attempt: int
+    started: datetime
+
+    def is_there(self, overwrite: bool) -> bool:
+        """Say whether the result holds this run.
+
+        Raises
+        ------
+        InputError
+            If it holds something else and must not be replaced.
+        """
+        found = existing_run(self.path)
+        if found == self.run:
+            return True
+        if found is not None and not overwrite:
+            what = f"another run ({found[:8]})" if found else "something else"
+            raise InputError(f"{self.path} exists and holds {what}.", "Give --overwrite, or another name with -o.")
+        return False
+
+    def process(self) -> dict[str, Any]:
+        """Say where a result comes from, for ``/entry/process``."""
+        return {
+            "program": "hpcdaas",
+            "version": hpcdaas.__version__,
+            "date": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "recipe": json.dumps(self.recipe.resolved(), sort_keys=True),
+            "recipe_name": self.recipe.name,
+            "raw_file": str(self.raw.files[0]),
+            "raw_files": json.dumps([str(f) for f in self.raw.files]),
+            "raw_identity": self.raw.identity,
+            "run": self.run,
+            "attempt": self.attempt,
+        }
+
+
+def _raw(scan: Scan) -> Raw:
+    files = tuple(Path(os.path.abspath(f)) for f in scan.files)
+    return Raw(scan.name, files, raw_identity(files), scan.metadata, scan.technique, scan.format, scan.shape)
+
+
+def _make(job: Job, scan: Scan, options: Options, watcher: Watcher) -> Result:
+    """Reconstruct into ``RESULT.partial`` and give it its final name."""
+    start = time.perf_counter()
+    if not job.path.parent.is_dir():
+        raise InputError(f"There is no folder {job.path.parent}.", "Make it, or choose another -o.")
+    partial = Partial(job.path, job.run)
+    try:
+        saved = partial.checkpoint()
+        backend = get_backend(options.backend, options.threads)
+        if saved is not None and not backend.resume(saved["backend"], saved["state"]):
+            saved = None  # another kind of machine: its bits would differ from those that are there
+        work = Tomography(scan, job.recipe, backend, int(options.memory or default_budget()))
+        if saved is None:
+            partial.clear()
+            _check_room(job.path, work.layout.bytes)
+        outcome = work.run(partial, saved, watcher)
+        seconds = {name: round(value, 3) for name, value in work.volume.clock.seconds.items()}
+        seconds["total"] = round(time.perf_counter() - start, 3)
+        describe_result(partial.data, work.description(outcome, job.process(), seconds))
+        if not job.is_there(options.overwrite):  # it may have come meanwhile, by another way
+            partial.finish()
+    except InputError:
+        partial.discard()
+        raise
+    except Interrupted as stop:
+        partial.release()
+        raise Interrupted(stop.message, "The same command goes on where this one stopped.") from stop
+    except BaseException:
+        partial.release()
+        raise
+    return _result(job, work, outcome, seconds)
+
+
+def _check_room(path: Path, size: int) -> None:
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise InputError(
+            f"The result needs {size / 1e9:.2f} GB, and {path.parent} has {free / 1e9:.2f} GB free.",
+            "Make room, choose another -o, or store integers: -s store.dtype=uint16.",
+        )
+
+
+def _result(job: Job, work: Tomography, outcome: Outcome, seconds: dict[str, float]) -> Result:
+    return Result(
+        path=job.path,
+        run=job.run,
+        raw=job.raw,
+        recipe=job.recipe.resolved(),
+        shape=work.layout.shape,
+        started=job.started,
+        ended=datetime.now(UTC),
+        seconds=seconds,
+        peak_memory_bytes=peak(),
+        metrics=outcome.metrics(),
+    )
+
+
+def _existing(job: Job, options: Options) -> Result:
+    """Describe a result that is there; register it if it isn't yet."""
+    summary = read_summary(job.path)
+    result = Result(
+        path=job.path,
+        run=job.run,
+        raw=job.raw,
+        recipe=summary["recipe"],
+        shape=summary["shape"],
+        started=job.started,
+        ended=datetime.now(UTC),
+        metrics=summary["metrics"],
+        existed=True,
+    )
+    return _registered(result, options)
+
+
+def _registered(result: Result, options: Options) -> Result:
+    """Write the record beside the result and hand it to the catalogue, unless a poster outside the job does that."""
+    if not options.register_result:
+        return result
+    from hpcdaas.view.figures import thumbnail  # matplotlib: only where a picture is made
+
+    start = time.perf_counter()
+    path = record_path(result.path)
+    if result.existed and path.exists():
+        record = read_record(path)
+    else:
+        record = make_record(result, thumbnail=thumbnail(result.path))
+        write_record(record, path)
+    in_job = bool(os.environ.get("SLURM_JOB_ID"))
+    pid = None if in_job else open_catalog(options.catalog).register(record)
+    seconds = {**result.seconds, "register": round(time.perf_counter() - start, 3)}
+    return replace(result, pid=pid, seconds=seconds, peak_memory_bytes=max(result.peak_memory_bytes, peak()))

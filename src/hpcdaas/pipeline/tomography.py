@@ -1,0 +1,275 @@
+"""A tomography run: from an open scan to a volume in a result in the making."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcdaas.backend import Backend, Float32
+from hpcdaas.errors import InputError
+from hpcdaas.io.nexus_result import Description, Layout, VolumeFile
+from hpcdaas.io.partial import Partial
+from hpcdaas.pipeline.options import Watcher
+from hpcdaas.recipe import Recipe
+from hpcdaas.scan import Scan, parse_slice
+from hpcdaas.step import Axis
+from hpcdaas.tomo.center import CenterEstimate
+from hpcdaas.tomo.flatfield import check_flats
+from hpcdaas.tomo.plan import Plan, make_plan
+from hpcdaas.tomo.store import Store, limits, store
+from hpcdaas.tomo.volume import Volume
+
+#: A centre with less confidence is not used unasked (contract, 5).
+SURE = 0.5
+#: Trial slices for the report: steps of the centre in columns, and the edge of the piece that is kept.
+TRIAL_STEPS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
+TRIAL_EDGE = 512
+
+
+class Tomography:
+    """One scan, one recipe, one backend.
+
+    Parameters
+    ----------
+    scan : Scan
+    recipe : Recipe
+    backend : Backend
+    memory : int
+        Budget in bytes.
+
+    Raises
+    ------
+    InputError
+        If recipe and scan don't go together.
+    """
+
+    def __init__(self, scan: Scan, recipe: Recipe, backend: Backend, memory: int) -> None:
+        self.scan, self.recipe, self.memory = scan, recipe, memory
+        wanted = parse_slice(recipe.scan.rows, scan.shape[1])
+        self.rows = range(wanted.start, wanted.stop, wanted.step)
+        self.volume = Volume(scan, recipe.steps, backend, self.rows)
+        stored = recipe.only(Axis.RESULT)
+        self.store = stored[0].parameters if stored else Store()
+        y, x = self.store.window(self.volume.size)
+        self.layout = Layout((len(self.rows), y.stop - y.start, x.stop - x.start), self.store.dtype)
+        if any(part.step.name == "flatfield" for part in recipe.steps):
+            check_flats(scan)
+        self.backend = backend
+
+    def plan(self) -> Plan:
+        """Choose how the scan goes through the memory."""
+        maker = self.volume.maker.parameters
+        padding, eps = getattr(maker, "padding", 2.0), getattr(maker, "eps", 1e-3)
+        work = self.backend.work_bytes(self.volume.size, len(self.rows), self.scan.shape[0], padding, eps)
+        return make_plan(self.volume.load(work), self.memory)
+
+    def find_center(self) -> CenterEstimate:
+        """Take the known centre, or find it on a few rows.
+
+        Raises
+        ------
+        InputError
+            If it can't be found with confidence.
+        """
+        known = self.recipe.scan.center if self.recipe.scan.center is not None else self.scan.center
+        if known is not None:
+            if not 0 <= known <= self.scan.shape[2] - 1:
+                raise InputError(
+                    f"The centre {known:g} is off the detector, whose columns are 0 to {self.scan.shape[2] - 1}."
+                )
+            return CenterEstimate(known, 1.0, {}, "given")
+        finder = self.recipe.only(Axis.SCAN)
+        if not finder:
+            raise InputError("The recipe doesn't look for the centre.", "Give --center, or add the step 'center'.")
+        block = self.volume.center_block()
+        with self.volume.clock.stage("center"):
+            estimate: CenterEstimate = finder[0].step.apply(block, finder[0].parameters)
+        return estimate
+
+    def run(self, partial: Partial, saved: dict[str, Any] | None, watcher: Watcher) -> Outcome:
+        """Reconstruct into a result in the making.
+
+        Parameters
+        ----------
+        partial : Partial
+        saved : dict or None
+            Checkpoint of an attempt before this one.
+        watcher : Watcher
+
+        Returns
+        -------
+        Outcome
+
+        Raises
+        ------
+        InputError
+            If the data can't be used, or the centre can't be found.
+        """
+        plan = Plan(**saved["plan"]) if saved else self.plan()
+        watcher.say(f"Plan: {plan.sentence()}.")
+        if plan.hold:
+            self.volume.hold()
+        if saved:
+            estimate = CenterEstimate(saved["center"], saved["confidence"], saved["methods"], saved["reason"])
+            low, high = saved["low"], saved["high"]
+        else:
+            estimate = self.find_center()
+            if estimate.confidence < SURE:
+                raise unsure(estimate)
+            low, high = self._limits(estimate.center)
+
+        def save() -> None:
+            state = {"backend": self.backend.name, "state": self.backend.state()}
+            partial.save_checkpoint({**state, "plan": asdict(plan), "low": low, "high": high, **asdict(estimate)})
+
+        watcher.say(f"Centre: {estimate.center:.2f}, confidence {estimate.confidence:.2f} ({estimate.reason}).")
+        sink = _Sink(VolumeFile(partial, self.layout, new=saved is None), self.store, (low, high), save)
+        try:
+            self._fill(sink, plan, estimate.center, watcher)
+            diagnostics = self._diagnostics(estimate.center) | {"cut_x": sink.cut()}
+            tally = sink.file.tally()
+        finally:
+            sink.file.close()
+        return Outcome(estimate, low, high, tally, diagnostics)
+
+    def _fill(self, sink: _Sink, plan: Plan, center: float, watcher: Watcher) -> None:
+        total = len(self.rows)
+        done = sink.file.count
+        watcher.progress(done, total)
+
+        def made(count: int) -> None:
+            nonlocal done
+            done = min(total, done + count)
+            watcher.progress(done, total)
+
+        self.volume.run(plan, center, sink, made, watcher.stop)
+
+    def _limits(self, center: float) -> tuple[float, float]:
+        if self.store.dtype == "float32" or (self.store.low is not None and self.store.high is not None):
+            return self.store.low or 0.0, self.store.high or 1.0
+        return limits(self.volume.trial(self.volume.middle()[1], center), self.store)
+
+    def _diagnostics(self, center: float) -> dict[str, NDArray[Any]]:
+        """Sinograms of the middle row, and slices with centres around the one that was used."""
+        raw, sinogram = self.volume.middle()
+        found: dict[str, NDArray[Any]] = {"sinogram_raw": raw, "sinogram": sinogram}
+        if len(self.rows) > 3:  # a preview is to be quick
+            values, slices = self.trials(center, TRIAL_EDGE)
+            found |= {"center_trials": slices, "center_values": np.array(values)}
+        return found
+
+    def trials(self, center: float, edge: int | None = None) -> tuple[list[float], Float32]:
+        """Reconstruct the middle row with centres around one.
+
+        Parameters
+        ----------
+        center : float
+            Columns.
+        edge : int, optional
+            Edge of the piece in the middle that is kept; default: all.
+
+        Returns
+        -------
+        centers : list of float
+            The centres that were used.
+        slices : ndarray, (k, edge, edge), float32
+        """
+        sinogram = self.volume.middle()[1]
+        centers = [center + step for step in TRIAL_STEPS if 0 <= center + step <= self.scan.shape[2] - 1]
+        return centers, np.stack([_middle(self.volume.trial(sinogram, c), edge or self.volume.size) for c in centers])
+
+    def description(self, outcome: Outcome, process: dict[str, Any], seconds: dict[str, float]) -> Description:
+        """Say what the result file says beside its volume."""
+        size, scan = self.volume.size, self.scan
+        pixel = scan.pixel_size
+        step = pixel if pixel else 1.0
+        y, x = self.store.window(size)
+        across = (np.arange(size) - (size - 1) / 2) * step
+        integers = self.store.dtype != "float32"
+        return Description(
+            process=process,
+            axes={"z": np.array(self.rows) * step, "y": across[y], "x": across[x]},
+            axis_units="m" if pixel else "pixel",
+            units="1/m" if pixel else "1/pixel",
+            scale=(outcome.high - outcome.low) / self.store.largest if integers else 1.0,
+            offset=outcome.low if integers else 0.0,
+            metrics=outcome.metrics() | {f"seconds_{k}": {"value": v, "unit": "s"} for k, v in seconds.items()},
+            title=str(scan.metadata.get("title", "")),
+            sample=str(scan.metadata.get("sample", "")),
+            diagnostics=outcome.diagnostics,
+            row=self.rows[len(self.rows) // 2],
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found on the way."""
+
+    estimate: CenterEstimate
+    low: float
+    high: float
+    tally: Counter[str]
+    diagnostics: dict[str, NDArray[Any]]
+
+    def metrics(self) -> dict[str, Any]:
+        """Numbers for the result and the catalogue."""
+        return {
+            "center": {"value": self.estimate.center, "unit": "pixel"},
+            "center_confidence": self.estimate.confidence,
+            **{f"center_{name}": {"value": v, "unit": "pixel"} for name, v in self.estimate.methods.items()},
+            **dict(self.tally),
+        }
+
+
+class _Sink:
+    """Stores slices in the type that is asked for, and keeps a cut across them.
+
+    The checkpoint is saved before the first slices are: by then the FFT planner knows all its plans.
+    """
+
+    def __init__(
+        self, file: VolumeFile, parameters: Store, limits: tuple[float, float], save: Callable[[], None]
+    ) -> None:
+        self.file, self._parameters, self._save = file, parameters, save
+        self._low, self._high = limits
+        self._cuts: dict[int, NDArray[Any]] = {}
+
+    def has(self, first: int, count: int) -> bool:
+        return self.file.has(first, count)
+
+    def put(self, first: int, slices: Float32, tally: Counter[str]) -> None:
+        if not self._cuts:
+            self._save()
+        stored = store(slices, self._parameters, self._low, self._high)
+        self.file.put(first, stored, tally)
+        for i, one in enumerate(stored):
+            self._cuts[first + i] = one[:, one.shape[1] // 2].copy()
+
+    def cut(self) -> Float32:
+        """Give the plane x = n // 2 as values, (z, y)."""
+        depth, _, width = self.file.layout.shape
+        cut = np.stack([self._cuts[i] if i in self._cuts else self.file.read(i)[:, width // 2] for i in range(depth)])
+        if self._parameters.dtype == "float32":
+            return cut
+        scale = (self._high - self._low) / self._parameters.largest
+        return (cut * scale + self._low).astype(np.float32)
+
+
+def unsure(estimate: CenterEstimate) -> InputError:
+    """Say that the centre can't be found, and what to do."""
+    return InputError(
+        f"The rotation centre can't be found ({estimate.reason}): best guess {estimate.center:.2f}, "
+        f"confidence {estimate.confidence:.2f}.",
+        "Look at trial slices with 'hpcdaas inspect FILE --center' and give one with --center PIXEL.",
+    )
+
+
+def _middle(image: Float32, edge: int) -> Float32:
+    """The middle of an image, at most edge × edge."""
+    start = max(0, (len(image) - edge) // 2)
+    return image[start : start + edge, start : start + edge].copy()

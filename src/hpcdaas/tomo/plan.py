@@ -1,0 +1,138 @@
+"""How a scan goes through the memory: rows at once, passes over the file. Plain arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpcdaas.errors import InputError
+
+#: Slices that are reconstructed together: the vector lanes of the kernels.
+BATCH = 16
+#: What a process needs before it holds any data: interpreter, libraries, the metadata of a large file.
+RESIDENT = 220_000_000
+#: Slices that wait to be written, in batches, beside the one that is computed.
+WAITING = 2
+#: More than this at once makes reading no faster.
+READ_ENOUGH = 256_000_000
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a scan and a recipe ask of the memory.
+
+    Attributes
+    ----------
+    angles, rows, columns : int
+        Projections, detector rows to be reconstructed, detector columns.
+    itemsize : int
+        Bytes of a raw pixel.
+    slice_bytes : int
+        Of one slice while it is computed (float32).
+    fixed : int
+        Bytes of the kernels' own work space for a batch, and of what is kept of the whole scan.
+    field_frames : int
+        Flat and dark frames that come with each block.
+    halo : int
+        Rows that steps need at each end of a block.
+    float_copies : int
+        Float32 copies of a block that steps make; 0 where kernels load raw counts.
+    whole_frames : bool
+        Whether every read decodes whole frames.
+    step : int
+        Between the rows to be reconstructed.
+    """
+
+    angles: int
+    rows: int
+    columns: int
+    itemsize: int
+    slice_bytes: int
+    fixed: int
+    field_frames: int = 0
+    halo: int = 0
+    float_copies: int = 0
+    whole_frames: bool = False
+    step: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The way of a scan through the memory.
+
+    Attributes
+    ----------
+    block : int
+        Rows that are in memory at once.
+    hold : bool
+        True where all raw counts are read once and held.
+    passes : int
+        How often the file is read.
+    bytes : int
+        Expected peak of resident memory.
+    """
+
+    block: int
+    hold: bool
+    passes: int
+    bytes: int
+
+    def sentence(self) -> str:
+        """Say it for people."""
+        way = "raw counts held in memory" if self.hold else f"{self.block} rows at a time"
+        times = "once" if self.passes == 1 else f"{self.passes} times"
+        return f"{way}, the file is read {times}, about {self.bytes / 1e9:.1f} GB of memory"
+
+
+def block_bytes(load: Load, block: int, hold: bool) -> int:
+    """Memory that a run needs with blocks of some rows."""
+    tall = block + 2 * load.halo
+    row = load.angles * load.columns
+    raw = row * load.itemsize * (load.rows + 2 * load.halo if hold else 2 * tall)  # one is read while one is used
+    work = row * tall * 4 * load.float_copies
+    fields = load.field_frames * tall * load.columns * (load.itemsize + 4) * 2
+    slices = (1 + WAITING) * min(block, BATCH) * load.slice_bytes
+    return RESIDENT + raw + work + fields + slices + load.fixed
+
+
+def make_plan(load: Load, memory: int) -> Plan:
+    """Choose how many rows are in memory at once.
+
+    Rows that can be read by themselves come in blocks of some hundred MB, each byte of the file
+    once. Where each read decodes whole frames, the raw counts are held if they fit; else blocks
+    are as tall as the memory allows, and each is one more pass over the file.
+
+    Parameters
+    ----------
+    load : Load
+    memory : int
+        The budget in bytes.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    InputError
+        If not even one row fits.
+    """
+    if load.whole_frames and block_bytes(load, min(BATCH, load.rows), hold=True) <= memory:
+        return Plan(min(BATCH, load.rows), True, 1, block_bytes(load, min(BATCH, load.rows), hold=True))
+    single = load.step > 1 and load.halo > 0  # rows apart from each other, each with its own halo
+    largest = 1 if single else load.rows
+    if not load.whole_frames:
+        enough = READ_ENOUGH // (load.angles * load.columns * load.itemsize)
+        largest = min(largest, max(BATCH, enough // BATCH * BATCH, 4 * load.halo))
+    sizes = [*range(largest - largest % BATCH, 0, -BATCH), *(n for n in (8, 4, 2, 1) if n < BATCH)]
+    if largest < BATCH:
+        sizes.insert(0, largest)
+    for block in sizes:
+        need = block_bytes(load, block, hold=False)
+        if block <= largest and need <= memory:
+            passes = -(-load.rows // block) if load.whole_frames else 1
+            return Plan(block, False, passes, need)
+    need = block_bytes(load, 1, hold=False)
+    raise InputError(
+        f"{memory / 1e9:.2f} GB of memory are not enough for one row of this scan.",
+        f"Give at least --memory {need / 1e9:.1f}GB.",
+    )

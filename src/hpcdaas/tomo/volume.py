@@ -1,0 +1,250 @@
+"""A volume: blocks of rows are read, corrected, turned into slices and handed on, all at the same time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import cycle
+from typing import Any, Protocol
+
+import numpy as np
+
+from hpcdaas.backend import Backend, Float32
+from hpcdaas.scan import Scan
+from hpcdaas.step import Axis
+from hpcdaas.tomo.block import Block
+from hpcdaas.tomo.plan import BATCH, WAITING, Load, Plan
+from hpcdaas.tomo.source import Source
+
+
+class Part(Protocol):
+    """A step with its parameters, as a recipe holds it."""
+
+    @property
+    def step(self) -> Any: ...
+    @property
+    def parameters(self) -> Any: ...
+
+
+class Sink(Protocol):
+    """Takes finished slices."""
+
+    def has(self, first: int, count: int) -> bool:
+        """Say whether these slices are there already, from before."""
+        ...
+
+    def put(self, first: int, slices: Float32, tally: Counter[str]) -> None:
+        """Take slices first … (row, n, n) and what was counted with them; return when they are safe."""
+        ...
+
+
+@dataclass
+class Clock:
+    """Seconds by stage, added up over threads."""
+
+    seconds: Counter[str] = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the time spent inside."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.seconds[name] += time.perf_counter() - start
+
+
+class Volume:
+    """One scan and one recipe on one backend.
+
+    Parameters
+    ----------
+    scan : Scan
+    parts : sequence of Part
+        The recipe's steps in their order.
+    backend : Backend
+    rows : range
+        Detector rows to be reconstructed.
+    """
+
+    def __init__(self, scan: Scan, parts: Sequence[Part], backend: Backend, rows: range) -> None:
+        self.scan, self.backend, self.rows = scan, backend, rows
+        self.parts = [p for p in parts if p.step.axis in (Axis.POINT, Axis.PROJECTION, Axis.SINOGRAM)]
+        self.maker = next(p for p in parts if p.step.axis is Axis.SLICE)
+        before = [p.step.axis for p in parts]
+        self.before_center = parts[: before.index(Axis.SCAN)] if Axis.SCAN in before else []
+        self.halo = max((p.step.halo(p.parameters, scan) for p in self.parts), default=0)
+        self.source = Source(scan, backend)
+        self.clock = Clock()
+        self._middle: tuple[Float32, Float32] | None = None
+
+    @property
+    def size(self) -> int:
+        """Pixels along an edge of a slice."""
+        return self.scan.shape[2]
+
+    def load(self, work: int) -> Load:
+        """Say what this asks of the memory; `work` is what the backend needs for a batch, in bytes."""
+        angles, _, columns = self.scan.shape
+        frames = sum(group.frames.shape[0] for group in self.scan.flats)
+        frames += self.scan.darks.shape[0] if self.scan.darks is not None else 0
+        whole = self.scan.projections.whole_frames
+        changing = any(p.step.axis is not Axis.POINT for p in self.parts)
+        whole_fields = frames * self.scan.shape[1] * columns * self.scan.projections.dtype.itemsize if whole else 0
+        return Load(
+            angles=angles,
+            rows=len(self.rows),
+            columns=columns,
+            itemsize=self.scan.projections.dtype.itemsize,
+            slice_bytes=4 * self.size**2,
+            fixed=work + whole_fields,
+            field_frames=frames,
+            halo=self.halo,
+            float_copies=2 if changing else 0,
+            whole_frames=whole,
+            step=self.rows.step,
+        )
+
+    def hold(self) -> None:
+        """Read all raw counts into memory."""
+        with self.clock.stage("read"):
+            self.source.hold(range(self.rows.start, self.rows[-1] + 1), self.halo)
+
+    def center_block(self, most: int = 5) -> Block:
+        """Give the sinograms on which the centre is looked for: a few rows, every step before `center` done."""
+        inner = self.rows[len(self.rows) // 10 : len(self.rows) - len(self.rows) // 10] or self.rows
+        chosen = [inner[i] for i in np.unique(np.linspace(0, len(inner) - 1, min(most, len(inner))).astype(int))]
+        gap = chosen[1] - chosen[0] if len(chosen) > 1 else 1
+        with self.clock.stage("center"):
+            if self.halo or any(b - a != gap for a, b in zip(chosen, chosen[1:], strict=False)):
+                blocks = [self._prepared(self.source.block(range(r, r + 1), self.halo), self.before_center) for r in chosen]
+                joined = np.concatenate([block.values() for block in blocks], axis=1)
+                return replace(blocks[0], data=joined, rows=np.array(chosen), pending=None)
+            rows = range(chosen[0], chosen[-1] + 1, gap)
+            return self._prepared(self.source.block(rows), self.before_center)
+
+    def run(
+        self, plan: Plan, center: float, sink: Sink, progress: Callable[[int], None], stop: Callable[[], None]
+    ) -> None:
+        """Reconstruct all rows that the sink doesn't have yet.
+
+        One thread reads the next block and one writes finished slices while this one computes.
+
+        Parameters
+        ----------
+        plan : Plan
+        center : float
+            Rotation centre, columns.
+        sink : Sink
+        progress : callable
+            Told how many slices were made.
+        stop : callable
+            Asked at every boundary; raises where the run is to end.
+
+        Raises
+        ------
+        InputError
+            If the data can't be used.
+        """
+        blocks = [self.rows[i : i + plan.block] for i in range(0, len(self.rows), plan.block)]
+        firsts = range(0, len(self.rows), plan.block)
+        work = [(f, rows) for f, rows in zip(firsts, blocks, strict=True) if not sink.has(f, len(rows))]
+        writing: list[Future[None]] = []
+        # One batch is computed while others wait to be written; memory that was touched once is used again.
+        ring = cycle([np.empty((min(BATCH, plan.block), self.size, self.size), np.float32) for _ in range(1 + WAITING)])
+        with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+            try:
+                coming = reader.submit(self._read, work[0][1], center) if work else None
+                for i, (first, rows) in enumerate(work):
+                    assert coming is not None
+                    block = coming.result()
+                    coming = reader.submit(self._read, work[i + 1][1], center) if i + 1 < len(work) else None
+                    for at, slices, tally in self._slices(block, rows, ring, stop):
+                        writing.append(writer.submit(self._write, sink, first + at, slices, tally))
+                        progress(len(slices))
+                        while len(writing) > WAITING:
+                            writing.pop(0).result()
+                for future in writing:
+                    future.result()
+            except BaseException:
+                for future in [*writing, *([coming] if coming else [])]:
+                    future.cancel()
+                raise
+
+    def middle(self) -> tuple[Float32, Float32]:
+        """Give the sinogram of the middle row before and after correction, each (angle, column)."""
+        if self._middle is None:  # it went through in an attempt before this one
+            row = self.rows[len(self.rows) // 2]
+            block = self.source.block(range(row, row + 1), self.halo)
+            raw = block.data[:, block.halo].astype(np.float32)
+            self._middle = (raw, self._prepared(block, self.parts).values()[:, 0])
+        return self._middle
+
+    def trial(self, sinogram: Float32, center: float) -> Float32:
+        """Reconstruct one sinogram (angle, column) with some centre: (n, n)."""
+        block = replace(self.source.empty(), data=sinogram[:, None], center=center)
+        out = np.empty((1, self.size, self.size), np.float32)
+        self.maker.step.apply(block, self.maker.parameters, out)
+        return out[0]
+
+    def _read(self, rows: range, center: float) -> Block:
+        with self.clock.stage("read"):
+            return self.source.block(rows, self.halo, center)
+
+    def _write(self, sink: Sink, first: int, slices: Float32, tally: Counter[str]) -> None:
+        with self.clock.stage("write"):
+            sink.put(first, slices, tally)
+
+    def _slices(
+        self, block: Block, rows: range, ring: Iterator[Float32], stop: Callable[[], None]
+    ) -> Iterator[tuple[int, Float32, Counter[str]]]:
+        """Correct a block and give its slices in batches, each with its place in the block and what was counted."""
+        stop()
+        middle = self.rows[len(self.rows) // 2]
+        raw = block.data[:, block.halo + rows.index(middle)].astype(np.float32) if middle in rows else None
+        with self.clock.stage("compute"):
+            block = self._prepared(block, self.parts)
+            if raw is not None:
+                self._middle = (raw, _part(block, rows.index(middle), 1).values()[:, 0].copy())
+        for at in range(0, len(rows), BATCH):
+            stop()
+            with self.clock.stage("compute"):
+                part = _part(block, at, min(BATCH, len(rows) - at))
+                slices = next(ring)[: part.data.shape[1]]
+                self.maker.step.apply(part, self.maker.parameters, slices)
+            # what was counted for the whole block goes with its first slices
+            yield at, slices, part.tally + block.tally if at == 0 else part.tally
+
+    def _prepared(self, block: Block, parts: Sequence[Part]) -> Block:
+        """Run steps on a block and cut off its halo."""
+        held = not block.data.flags.owndata
+        for part in parts:
+            if held and part.step.axis is not Axis.POINT:
+                block.data, held = block.data.copy(), False  # others look at the held counts too
+            part.step.apply(block, part.parameters)
+        return _part(block, block.halo, block.data.shape[1] - 2 * block.halo, tally=block.tally) if block.halo else block
+
+
+def _part(block: Block, first: int, count: int, tally: Counter[str] | None = None) -> Block:
+    """Some rows of a block, as a view."""
+    here = slice(first, first + count)
+    pending = block.pending
+    if pending is not None:
+        pending = replace(pending, dark=pending.dark[here], net=pending.net[:, here])
+    return replace(
+        block,
+        data=block.data[:, here],
+        darks=block.darks[:, here],
+        flats=[(when, frames[:, here]) for when, frames in block.flats],
+        rows=block.rows[here],
+        halo=0,
+        pending=pending,
+        tally=tally if tally is not None else Counter(),
+    )
