@@ -45,9 +45,9 @@ COMPARED = 5
 
 
 def demo(
-    folder: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for all that is made.", show_default=True)
-    ] = Path("demo"),
+    folder: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for all that is made.")] = Path(
+        "demo"
+    ),
 ) -> None:
     """Simulate a scan, reconstruct it, register it, write the report, and compare with the truth."""
     from hpcdaas import load_recipe, pipeline
