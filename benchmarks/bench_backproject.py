@@ -32,7 +32,8 @@ def own_tasks(job: Job) -> dict[str, Callable[[], float]]:
         BACK: timed(lambda: one.backproject(job.data, theta, center, out)),
         PROJECT: timed(lambda: one.project(image, theta, center, lines)),
     }
-    one.filtered_backprojection(job.data[:, :2], None, job.plan, out[:2])  # plans
+    for backend in (one, two):  # plans, threads
+        backend.filtered_backprojection(job.data[:, :2], None, job.plan, out[:2])
     return tasks
 
 

@@ -63,7 +63,7 @@ def main() -> None:
     settings = {
         "size": size,
         "memory": budget,
-        "rows in a block": parts.block,
+        "rows in a block": parts.plan.block,
         "scan in page cache": not given.cold,
         "rounds": given.repeats,
     }

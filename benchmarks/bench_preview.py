@@ -13,21 +13,11 @@ import tempfile
 from pathlib import Path
 
 from common import Goal, Report, interleave, options, timed
-from hpcdaas.step import Axis
-from hpcdaas.tomo.plan import Plan
 from scan_file import into_page_cache, reconstruct, scan_file, scratch_option
-from volume_parts import Nowhere, Parts
+from volume_parts import Parts
 
 WARM, COLD, WORK, START = "preview, plans known", "preview, first ever", "the work alone", "start-up alone"
 IMPORTS = "import hpcdaas.cli.main, hpcdaas.pipeline"
-
-
-def work(parts: Parts) -> None:
-    """Do what a preview must: centre and three slices, in this process."""
-    volume = parts.volume()
-    finder = parts.recipe.only(Axis.SCAN)[0]
-    center = finder.step.apply(volume.center_block(), finder.parameters).center
-    volume.run(Plan(len(parts.rows), False, 1, 0), center, Nowhere(), progress=lambda done: None, stop=lambda: None)
 
 
 def main() -> None:
@@ -38,7 +28,7 @@ def main() -> None:
     scale = 0.0625 if given.quick else given.scale
     rows, angles = round(2048 * scale), round(1500 * scale)
     scan, out = scan_file(given.scratch, angles, rows, rows), given.scratch / "preview.h5"
-    parts = Parts(scan, 4_000_000_000, range(rows // 4, rows, rows // 4))
+    parts = Parts(scan, 4_000_000_000, f"{rows // 4}:{rows}:{rows // 4}")
     kept = given.scratch / "cache"
 
     def cold() -> float:
@@ -47,11 +37,11 @@ def main() -> None:
 
     into_page_cache(scan)
     reconstruct(scan, out, "--preview", cache=kept)
-    work(parts)
+    parts.reconstruct(parts.tomography())
     tasks = {
         WARM: lambda: reconstruct(scan, out, "--preview", cache=kept).seconds,
         COLD: cold,
-        WORK: timed(lambda: work(parts)),
+        WORK: timed(lambda: parts.reconstruct(parts.tomography())),
         START: timed(lambda: subprocess.run([sys.executable, "-c", IMPORTS], check=True)),
     }
     rounds = interleave(tasks, given.repeats)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,9 @@ from common import timed
 from hpcdaas.backend import Float32
 from hpcdaas.backend.cpu import CpuBackend
 from hpcdaas.io import open_scan
+from hpcdaas.pipeline.tomography import Tomography
 from hpcdaas.recipe import default_recipe
-from hpcdaas.step import Axis
-from hpcdaas.tomo.filters import padded_length
-from hpcdaas.tomo.plan import BATCH, Plan, make_plan
-from hpcdaas.tomo.volume import Volume
+from hpcdaas.tomo.plan import BATCH
 
 
 class Nowhere:
@@ -25,7 +24,7 @@ class Nowhere:
         """Have nothing."""
         return False
 
-    def put(self, first: int, slices: Float32) -> None:
+    def put(self, first: int, slices: Float32, tally: Mapping[str, int]) -> None:
         """Forget them."""
 
 
@@ -38,40 +37,38 @@ class Parts:
         The scan.
     memory : int
         Budget in bytes, from which the size of a block follows.
-    rows : range, optional
-        Detector rows; default all.
+    rows : str, optional
+        Detector rows ``A:B:STEP``; default all.
     """
 
-    def __init__(self, path: Path, memory: int, rows: range | None = None) -> None:
+    def __init__(self, path: Path, memory: int, rows: str | None = None) -> None:
         self.scan = open_scan(path)
-        angles, height, columns = self.scan.shape
-        self.rows = rows or range(height)
+        self.recipe = default_recipe().override([f'scan.rows="{rows}"'] if rows else [])
         self.backend = CpuBackend()
-        self.recipe = default_recipe()
-        work = self.backend.fbp_bytes(columns, BATCH, angles, padded_length(columns, 2), 1e-3)
-        self.block = make_plan(self.volume().load(work), memory).block
+        self.memory = memory
+        work = self.tomography()
+        self.rows, self.plan = work.rows, work.plan()
 
-    def volume(self) -> Volume:
-        """Give a fresh volume."""
-        return Volume(self.scan, self.recipe.steps, self.backend, self.rows)
+    def tomography(self) -> Tomography:
+        """Give a fresh one."""
+        return Tomography(self.scan, self.recipe, self.backend, self.memory)
 
     def read(self) -> None:
         """Read all rows, block by block, as the pipeline does."""
-        source = self.volume().source
-        for i in range(0, len(self.rows), self.block):
-            source.block(self.rows[i : i + self.block])
+        source = self.tomography().volume.source
+        for i in range(0, len(self.rows), self.plan.block):
+            source.block(self.rows[i : i + self.plan.block])
+
+    def reconstruct(self, work: Tomography) -> None:
+        """Find the centre and make all slices, which nobody keeps."""
+        center = work.find_center().center
+        work.volume.run(self.plan, center, Nowhere(), progress=lambda done: None, stop=lambda: None)
 
     def compute(self) -> float:
-        """Hold the counts; then give the seconds that finding the centre and all slices take."""
-        volume = self.volume()
-        volume.hold()
-        return timed(lambda: self._compute(volume))()
-
-    def _compute(self, volume: Volume) -> None:
-        finder = self.recipe.only(Axis.SCAN)[0]
-        center = finder.step.apply(volume.center_block(), finder.parameters).center
-        block = Plan(self.block, hold=True, passes=1, bytes=0)
-        volume.run(block, center, Nowhere(), progress=lambda done: None, stop=lambda: None)
+        """Hold the counts; then give the seconds of `reconstruct`."""
+        work = self.tomography()
+        work.volume.hold()
+        return timed(lambda: self.reconstruct(work))()
 
     def write(self, path: Path) -> None:
         """Write as many bytes as the result has, in the pipeline's pieces, each synced."""
