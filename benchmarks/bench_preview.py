@@ -17,7 +17,7 @@ from scan_file import into_page_cache, reconstruct, scan_file, scratch_option
 from volume_parts import Parts
 
 WARM, COLD, WORK, START = "preview, plans known", "preview, first ever", "the work alone", "start-up alone"
-IMPORTS = "import hpcdaas.cli.main, hpcdaas.pipeline"
+IMPORTS = "import hpcdaas.cli.main, hpcdaas.pipeline, hpcdaas.view.preview"
 
 
 def main() -> None:
