@@ -9,13 +9,14 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(shell find cpp kernels -type f)
 # What other environments leave behind must not decide what is used here.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: help demo test test-long lint bench clean
+.PHONY: help demo test test-long lint bench docs clean
 help:
 	@echo 'make demo       simulate a scan, reconstruct it, register it, write the report'
 	@echo 'make test       tests (minutes)'
 	@echo 'make test-long  campaigns that take longer'
 	@echo 'make lint       style, types, import rules'
 	@echo 'make bench      speed, against limits measured in the same run'
+	@echo 'make docs       docs/steps.md from the program itself'
 	@echo 'make clean      remove all that make has made'
 
 demo: $(STAMP)
@@ -34,7 +35,12 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	set -e; for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
+	mkdir -p build/benchmarks
+	set -e; for file in benchmarks/bench_*.py; do $(BIN)/python $$file --json build/benchmarks; done
+
+docs: $(STAMP)
+	$(BIN)/python docs/make_steps.py >build/steps.md
+	mv build/steps.md docs/steps.md
 
 clean:
 	rm -rf $(VENV) build dist demo .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

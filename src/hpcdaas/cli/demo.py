@@ -32,6 +32,7 @@ use = "minus_log"
 [[step]]
 use = "stripes"         # columns whose gain is wrong would become rings
 method = "sorting"
+size = 5                # over twice the width of a stripe; more also blurs the sample
 
 [[step]]
 use = "center"          # found from the data; known ones go to scan.center
