@@ -47,8 +47,8 @@ def test_what_does_not_turn_is_invisible_to_the_second_curve() -> None:
 
 def test_mirror_on_fractions_of_a_column() -> None:
     u = np.arange(100)
-    bump = np.exp(-(((u - 37.3) / 4) ** 2)).astype(np.float32)[None]
-    other = np.exp(-(((u - (2 * 45.9 - 37.3)) / 4) ** 2)).astype(np.float32)[None]
+    bump = np.exp(-(((u - 37.3) / 4) ** 2)).astype(np.float32)[None, None]
+    other = np.exp(-(((u - (2 * 45.9 - 37.3)) / 4) ** 2)).astype(np.float32)[None, None]
     best = mirror(bump, other, 10, 90).best()
     assert best.center == pytest.approx(45.9, abs=0.01)
     assert best.misfit < 1e-3

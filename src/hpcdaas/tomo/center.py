@@ -65,7 +65,7 @@ def center(block: Block, parameters: Center) -> CenterEstimate:
     (`hpcdaas.tomo.symmetry.mirror`); a full turn the other way round, because it is full of such
     projections. A sample that reaches beyond the detector is judged by its fine structure near the
     axis. The confidence is the product of: how well the methods agree; which share of the rows,
-    each split into even and odd angles, gives the same answer by itself; and how far the symmetry
+    each split into sets of angles, gives the same answer by itself; and how far the symmetry
     holds there.
 
     Parameters
@@ -92,7 +92,7 @@ class Evidence:
     minima : mapping
         The answer of each method by its name, the one that counts first.
     votes : list of Curve
-        Curves of parts of the data, each row a vote of its own.
+        Curves of sets of angles, each row a vote of its own.
     agreement, contrast : float
         0 to 1, see `center`.
     columns : int
@@ -228,8 +228,10 @@ def _full_turn(turn: Turn, sides: tuple[bool, bool], extended: bool) -> CenterEs
     if any(sides):
         data = high_pass(data)
     first, last = data[:, : turn.half], data[:, turn.half :]
-    best = mirror(first.reshape(-1, columns), last.reshape(-1, columns), low, high).joint().best()
-    votes = [mirror(first[row, i::2], last[row, i::2], low, high) for row in range(len(data)) for i in (0, 1)]
+    best = mirror(first, last, low, high).joint().best()
+    # what drifts is alike at neighbouring angles, so that the votes are stretches of the turn, not every other angle
+    parts = np.array_split(np.arange(turn.half), 4)
+    votes = [mirror(first[:, some], last[:, some], low, high) for some in parts]
     minima = {"mirror": best}
     agreement = 1.0
     if not any(sides):
@@ -264,15 +266,16 @@ def _conclude(evidence: Evidence) -> CenterEstimate:
     """Weigh the evidence and put it into words."""
     columns, binning = evidence.columns, evidence.binning
     best = next(iter(evidence.minima.values()))
-    votes = [(curve.best(row), curve.weight[row]) for curve in evidence.votes for row in range(len(curve.weight))]
-    weights = np.array([weight * max(1 - vote.misfit, 0) for vote, weight in votes])
-    places = np.array([(vote.center + 0.5) * binning - 0.5 for vote, _ in votes])
-    reach = max(0.75, columns / 1000) + 3 * min(best.error, columns / 100) * np.sqrt(len(votes)) + 2 * (binning - 1)
-    support = float(weights[np.abs(places - best.center) <= reach].sum() / (weights.sum() or 1))
+    votes = [[curve.best(row) for row in range(len(curve.weight))] for curve in evidence.votes]
+    places = (np.array([[vote.center for vote in part] for part in votes]) + 0.5) * binning - 0.5
+    clear = np.array([[max(1 - vote.misfit, 0.0) for vote in part] for part in votes]).max(axis=0)
+    weights = np.mean([curve.weight for curve in evidence.votes], axis=0) * clear  # rows above the sample don't count
+    reach = max(0.75, columns / 1000) + 3 * min(best.error, columns / 100) * np.sqrt(places.size) + 2 * (binning - 1)
+    support = float((np.abs(places - best.center) <= reach).mean(axis=0) @ weights / (weights.sum() or 1))
     # where the range holds few candidates, chance agrees as well
     candidates = np.ptp(evidence.votes[0].centers) * binning
     luck = max(0.0, 1 - 3 * 2 * reach / candidates)
-    confidence = 0.0 if best.at_end else evidence.agreement * support * evidence.contrast * luck
+    confidence = 0.0 if best.at_end else float(evidence.agreement * support * evidence.contrast * luck)
     answers = {name: minimum.center for name, minimum in evidence.minima.items()}
     said = ", ".join(f"{name} {value:.2f}" for name, value in answers.items())
     reasons = {

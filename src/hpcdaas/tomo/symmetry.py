@@ -123,7 +123,7 @@ def wedge(data: Float32, radius: float) -> tuple[Curve, Curve]:
     """
     rows, half, columns = data.shape
     padded = fft.next_fast_len(2 * columns, real=True)
-    k = np.abs(fft.fftfreq(2 * half, 1 / (2 * half)))
+    k = np.abs(fft.fftfreq(2 * half) * 2 * half).round()
     last = min(padded // 2, int(half / (2 * np.pi * radius) * padded))  # beyond, all is inside
     f = np.arange(last + 1) / padded
     outside = k[:, None] > 2 * np.pi * f * radius + MARGIN
@@ -198,7 +198,7 @@ def mirror(left: Float32, right: Float32, low: float, high: float) -> Curve:
 
     Parameters
     ----------
-    left, right : ndarray, (pair, column), float32
+    left, right : ndarray, (row, pair, column), float32
         Projections and those half a turn later.
     low, high : float
         Candidates, columns.
@@ -206,25 +206,27 @@ def mirror(left: Float32, right: Float32, low: float, high: float) -> Curve:
     Returns
     -------
     Curve
-        One row for all pairs; misfit is 1 − correlation.
+        misfit is 1 − correlation.
     """
-    columns = left.shape[1]
+    columns = left.shape[2]
     padded = fft.next_fast_len(2 * columns, real=True)
-    product = (fft.rfft(left, padded, axis=1) * fft.rfft(right, padded, axis=1)).sum(axis=0)
+    product = (fft.rfft(left, padded, axis=2) * fft.rfft(right, padded, axis=2)).sum(axis=1)
     length = FINE // 2 * padded
-    convolution = fft.irfft(product, length) * (length / padded)  # at 2c, in steps of 2 / FINE columns
+    convolution = fft.irfft(product, length, axis=1) * (length / padded)  # at 2c, in steps of 2 / FINE columns
     centers = np.arange(length) / FINE
     some = (centers >= low) & (centers <= high)
     centers = centers[some]
     # with u' = 2c − u the columns that both see are first … last
     first, last = np.maximum(0, 2 * centers - (columns - 1)), np.minimum(columns - 1, 2 * centers)
     edges = np.arange(columns + 1) - 0.5
-    seen, whole = np.ones_like(centers), 1.0
+    seen, whole = np.ones((len(left), len(centers))), np.ones(len(left))
     for side in (left, right):
-        below = np.concatenate([[0.0], np.cumsum((side.astype(np.float64) ** 2).sum(axis=0))])
-        seen = seen * np.maximum(np.interp(last + 0.5, edges, below) - np.interp(first - 0.5, edges, below), 0)
-        whole *= below[-1]
+        for row, energy in enumerate((side.astype(np.float64) ** 2).sum(axis=1)):
+            below = np.concatenate([[0.0], np.cumsum(energy)])
+            both = np.interp(last + 0.5, edges, below) - np.interp(first - 0.5, edges, below)
+            seen[row] *= np.maximum(both, 0)
+            whole[row] *= below[-1]
     # where hardly anything of the sample is seen, correlations are chance
-    scale = np.sqrt(np.maximum(seen, LEAST_SEEN**2 * whole))
-    correlation = np.divide(convolution[some], scale, out=np.zeros_like(scale), where=scale > 0)
-    return Curve(centers, (1 - correlation)[None], np.array([np.sqrt(whole)]), float(left.size))
+    scale = np.sqrt(np.maximum(seen, LEAST_SEEN**2 * whole[:, None]))
+    correlation = np.divide(convolution[:, some], scale, out=np.zeros_like(scale), where=scale > 0)
+    return Curve(centers, 1 - correlation, np.sqrt(whole), float(left.size))

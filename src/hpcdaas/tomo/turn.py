@@ -94,13 +94,12 @@ def seam(turn: Turn) -> tuple[Float32, Float32]:
 
     Returns
     -------
-    left, right : ndarray, (pair, column), float32
+    left, right : ndarray, (row, pair, column), float32
     """
-    columns = turn.data.shape[2]
     count = turn.data.shape[1] - turn.half
     if count > 0:
         left, right = turn.data[:, :count], turn.data[:, turn.half :]
     else:
         left = 1.5 * turn.data[:, :1] - 0.5 * turn.data[:, 1:2]
         right = 1.5 * turn.data[:, -1:] - 0.5 * turn.data[:, -2:-1]
-    return left.reshape(-1, columns), right.reshape(-1, columns)
+    return left, right
