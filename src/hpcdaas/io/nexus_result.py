@@ -66,11 +66,14 @@ class VolumeFile:
         self.partial, self.layout = partial, layout
         if new:
             _create(partial.data, layout)
+        else:
+            partial.restore_structure()  # an attempt may have ended while it wrote the description
         with h5py.File(partial.data, "r") as file:
             self._offset = file["entry/data/data"].id.get_offset()
         self._descriptor = os.open(partial.data, os.O_RDWR)
         if new:
             self._claim()
+            partial.keep_structure(self._offset, layout.bytes)
         self._done = {i for e in partial.done() for i in range(e["first"], e["first"] + e["count"])}
         self._lock = threading.Lock()
 
@@ -239,14 +242,17 @@ def existing_run(path: Path) -> str | None:
     InputError
         If it is a folder.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder.", "Give the name of the result file with -o.")
-    if not path.exists():
-        return None
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder.", "Give the name of the result file with -o.")
+        if not path.exists():
+            return None
+    except OSError as error:
+        raise InputError(f"{path} can't be written: {error.strerror}.", "Choose another -o.") from error
     try:
         with h5py.File(path, "r") as file:
             run = file["entry/process/run"][()]
-    except (OSError, KeyError):
+    except (OSError, KeyError, TypeError):
         return ""
     return run.decode() if isinstance(run, bytes) else str(run)
 

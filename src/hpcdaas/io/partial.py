@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -11,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,11 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_safely(path: Path, text: str) -> None:
+def write_safely(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -66,6 +68,7 @@ class Partial:
         self.data = self.folder / "result.h5"
         self._journal = self.folder / "journal"
         self._checkpoint = self.folder / "checkpoint.json"
+        self._structure = self.folder / "structure"
         self._token = uuid.uuid4().hex
         self._ended = threading.Event()
         try:
@@ -123,41 +126,61 @@ class Partial:
     def checkpoint(self) -> dict[str, Any] | None:
         """Give what was saved of this run before, or None."""
         try:
-            saved = json.loads(self._checkpoint.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            saved = json.loads(_read(self._checkpoint))
+        except ValueError:
             return None
-        right = isinstance(saved, dict) and saved.get("run") == self.run and self.data.exists()
-        return saved if right else None
+        right = isinstance(saved, dict) and saved.get("run") == self.run
+        return saved if right and self.data.exists() and self._structure.exists() else None
 
     def save_checkpoint(self, content: Mapping[str, Any]) -> None:
         """Save what an attempt after this one needs to go on."""
-        write_safely(self._checkpoint, json.dumps({"run": self.run, **content}))
+        write_safely(self._checkpoint, json.dumps({"run": self.run, **content}).encode())
 
     def done(self) -> list[dict[str, Any]]:
         """Read the journal: ``first``, ``count`` and ``tally`` of slices whose data is safe.
 
-        A torn last line counts as none; of several lines about the same slices the last one counts.
+        A torn line counts as none; of several lines about the same slices the last one counts.
         """
-        try:
-            lines = self._journal.read_text(encoding="utf-8").split("\n")
-        except OSError:
-            return []
-        entries = {entry["first"]: entry for entry in map(json.loads, lines[:-1])}
+        entries = {}
+        for line in _read(self._journal).split(b"\n"):
+            with suppress(ValueError):
+                entry = json.loads(line)
+                entries[entry["first"]] = entry
         return list(entries.values())
 
     def note(self, first: int, count: int, tally: Mapping[str, int]) -> None:
         """Add slices to the journal; their data must be synced already."""
-        line = json.dumps({"first": first, "count": count, "tally": dict(tally)}) + "\n"
+        entry = json.dumps({"first": first, "count": count, "tally": dict(tally)})
+        line = f"\n{entry}\n".encode()  # apart from a torn line before it
         descriptor = os.open(self._journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o660)
         try:
-            os.write(descriptor, line.encode())
+            if os.write(descriptor, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
+    def keep_structure(self, offset: int, size: int) -> None:
+        """Keep all of the data file but its bulk, `size` bytes at `offset`: what HDF5 writes later may be cut short."""
+        with self.data.open("rb") as file:
+            head = file.read(offset)
+            file.seek(offset + size)
+            tail = file.read()
+        write_safely(self._structure, b"%d %d\n" % (offset, size) + head + tail)
+
+    def restore_structure(self) -> None:
+        """Make the data file as it was when its structure was kept, but for the bulk that was written since."""
+        first, _, kept = _read(self._structure).partition(b"\n")
+        offset, size = map(int, first.split())
+        with self.data.open("r+b") as file:
+            file.write(kept[:offset])
+            file.seek(offset + size)
+            file.write(kept[offset:])
+            file.truncate()
+
     def clear(self) -> None:
         """Forget an earlier attempt: its data, journal and checkpoint."""
-        for path in (self._checkpoint, self._journal, self.data):
+        for path in (self._checkpoint, self._journal, self._structure, self.data):
             path.unlink(missing_ok=True)
 
     def finish(self, mode: int = 0o660) -> None:
@@ -196,6 +219,21 @@ class Partial:
             os.ftruncate(self._lease, 0)
             os.pwrite(self._lease, json.dumps({"host": socket.gethostname(), "ended": True}).encode(), 0)
         os.close(self._lease)
+
+
+def sweep(result: Path) -> None:
+    """Remove the folder of a finished result whose process was killed before it could do that."""
+    folder = result.with_name(result.name + ".partial")
+    if folder.is_dir() and not (folder / "result.h5").exists():
+        with suppress(InputError):
+            Partial(result, "").discard()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _read_lease(descriptor: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +17,12 @@ from pydantic import ValidationError
 import hpcdaas
 from hpcdaas.backend import get_backend
 from hpcdaas.catalog.make import make_record
-from hpcdaas.catalog.record import read_record, record_path, write_record
+from hpcdaas.catalog.record import Record, read_record, record_path, write_record
 from hpcdaas.catalog.store import open_catalog
 from hpcdaas.errors import HpcdaasError, InputError, Interrupted
 from hpcdaas.io import open_scan
 from hpcdaas.io.nexus_result import describe_result, existing_run, read_summary
-from hpcdaas.io.partial import Partial
+from hpcdaas.io.partial import Partial, sweep
 from hpcdaas.params import explain
 from hpcdaas.pipeline.memory import default_budget, peak
 from hpcdaas.pipeline.options import Options, Watcher
@@ -76,13 +77,13 @@ def reconstruct(
     scan = open_scan(Path(file), recipe.scan)
     raw = _raw(scan)
     job = Job(path, raw, recipe, run_identity(raw.identity, recipe.resolved(), attempt), attempt, started)
-    if job.is_there(chosen.overwrite):
-        return _existing(job, chosen)
+    if chosen.register_result:
+        open_catalog(chosen.catalog)  # a wrong name is found before the work
     try:
-        result = _make(job, scan, chosen, watcher or Watcher())
+        result = None if job.is_there(chosen.overwrite) else _make(job, scan, chosen, watcher or Watcher())
     except OSError as error:
-        raise HpcdaasError(f"{error.filename or path}: {error.strerror}.") from error
-    return _registered(result, chosen)
+        raise HpcdaasError(f"{error.filename or path}: {error.strerror or error}.") from error
+    return _registered(result or _existing(job), chosen)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ class Job:
             If it holds something else and must not be replaced.
         """
         found = existing_run(self.path)
+        if found is not None and any(self.path.samefile(file) for file in self.raw.files):
+            raise InputError(f"{self.path} is the raw scan itself.", "Choose another -o.")
         if found == self.run:
             return True
         if found is not None and not overwrite:
@@ -133,29 +136,35 @@ def _raw(scan: Scan) -> Raw:
     return Raw(scan.name, files, raw_identity(files), scan.metadata, scan.technique, scan.format, scan.shape)
 
 
-def _make(job: Job, scan: Scan, options: Options, watcher: Watcher) -> Result:
-    """Reconstruct into ``RESULT.partial`` and give it its final name."""
+def _make(job: Job, scan: Scan, options: Options, watcher: Watcher) -> Result | None:
+    """Reconstruct into ``RESULT.partial`` and give it its final name; None where another process just did."""
     start = time.perf_counter()
     if not job.path.parent.is_dir():
         raise InputError(f"There is no folder {job.path.parent}.", "Make it, or choose another -o.")
     partial = Partial(job.path, job.run)
+    keep = partial.data.exists()
     try:
-        saved = partial.checkpoint()
+        if job.is_there(options.overwrite):
+            partial.discard()
+            return None
         backend = get_backend(options.backend, options.threads)
-        if saved is not None and not backend.resume(saved["backend"], saved["state"]):
-            saved = None  # another kind of machine: its bits would differ from those that are there
         work = Tomography(scan, job.recipe, backend, int(options.memory or default_budget()))
+        plan, saved = work.plan(), partial.checkpoint()
+        if saved is not None and not (_goes_on(saved, options) and backend.resume(saved["backend"], saved["state"])):
+            watcher.say("What an earlier attempt left can't be gone on with here: starting anew.")
+            saved = None
         if saved is None:
             partial.clear()
             _check_room(job.path, work.layout.bytes)
-        outcome = work.run(partial, saved, watcher)
-        seconds = {name: round(value, 3) for name, value in work.volume.clock.seconds.items()}
+        keep = False
+        outcome = work.run(partial, plan, saved, watcher)
+        seconds: dict[str, float] = {name: round(value, 3) for name, value in work.volume.clock.seconds.items()}
         seconds["total"] = round(time.perf_counter() - start, 3)
         describe_result(partial.data, work.description(outcome, job.process(), seconds))
-        if not job.is_there(options.overwrite):  # it may have come meanwhile, by another way
-            partial.finish()
+        partial.finish()
     except InputError:
-        partial.discard()
+        # an option that is wrong must not cost what an earlier attempt has done
+        (partial.release if keep else partial.discard)()
         raise
     except Interrupted as stop:
         partial.release()
@@ -164,6 +173,11 @@ def _make(job: Job, scan: Scan, options: Options, watcher: Watcher) -> Result:
         partial.release()
         raise
     return _result(job, work, outcome, seconds)
+
+
+def _goes_on(saved: Mapping[str, Any], options: Options) -> bool:
+    """Say whether the plan of an earlier attempt keeps the budget that is asked for now."""
+    return options.memory is None or int(saved["plan"]["bytes"]) <= options.memory
 
 
 def _check_room(path: Path, size: int) -> None:
@@ -190,10 +204,11 @@ def _result(job: Job, work: Tomography, outcome: Outcome, seconds: dict[str, flo
     )
 
 
-def _existing(job: Job, options: Options) -> Result:
-    """Describe a result that is there; register it if it isn't yet."""
+def _existing(job: Job) -> Result:
+    """Describe a result that is there."""
+    sweep(job.path)
     summary = read_summary(job.path)
-    result = Result(
+    return Result(
         path=job.path,
         run=job.run,
         raw=job.raw,
@@ -204,23 +219,29 @@ def _existing(job: Job, options: Options) -> Result:
         metrics=summary["metrics"],
         existed=True,
     )
-    return _registered(result, options)
 
 
 def _registered(result: Result, options: Options) -> Result:
     """Write the record beside the result and hand it to the catalogue, unless a poster outside the job does that."""
     if not options.register_result:
         return result
-    from hpcdaas.view.figures import thumbnail  # matplotlib: only where a picture is made
-
     start = time.perf_counter()
-    path = record_path(result.path)
-    if result.existed and path.exists():
-        record = read_record(path)
-    else:
-        record = make_record(result, thumbnail=thumbnail(result.path))
-        write_record(record, path)
+    record = _record(result)
     in_job = bool(os.environ.get("SLURM_JOB_ID"))
     pid = None if in_job else open_catalog(options.catalog).register(record)
     seconds = {**result.seconds, "register": round(time.perf_counter() - start, 3)}
     return replace(result, pid=pid, seconds=seconds, peak_memory_bytes=max(result.peak_memory_bytes, peak()))
+
+
+def _record(result: Result) -> Record:
+    """Give the record beside a result; make it where there is none, or that of a run whose result was replaced."""
+    from hpcdaas.view.figures import thumbnail  # matplotlib: only where a picture is made
+
+    path = record_path(result.path)
+    if result.existed and path.exists():
+        record = read_record(path)
+        if record.run == result.run:
+            return record
+    record = make_record(result, thumbnail=thumbnail(result.path))
+    write_record(record, path)
+    return record

@@ -91,12 +91,14 @@ class Tomography:
             estimate: CenterEstimate = finder[0].step.apply(block, finder[0].parameters)
         return estimate
 
-    def run(self, partial: Partial, saved: dict[str, Any] | None, watcher: Watcher) -> Outcome:
+    def run(self, partial: Partial, plan: Plan, saved: dict[str, Any] | None, watcher: Watcher) -> Outcome:
         """Reconstruct into a result in the making.
 
         Parameters
         ----------
         partial : Partial
+        plan : Plan
+            How the scan goes through the memory, where nothing is saved.
         saved : dict or None
             Checkpoint of an attempt before this one.
         watcher : Watcher
@@ -110,7 +112,7 @@ class Tomography:
         InputError
             If the data can't be used, or the centre can't be found.
         """
-        plan = Plan(**saved["plan"]) if saved else self.plan()
+        plan = Plan(**saved["plan"]) if saved else plan
         watcher.say(f"Plan: {plan.sentence()}.")
         if plan.hold:
             self.volume.hold()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from hpcdaas.errors import InputError
@@ -134,5 +135,5 @@ def make_plan(load: Load, memory: int) -> Plan:
     need = block_bytes(load, 1, hold=False)
     raise InputError(
         f"{memory / 1e9:.2f} GB of memory are not enough for one row of this scan.",
-        f"Give at least --memory {need / 1e9:.1f}GB.",
+        f"Give at least --memory {math.ceil(need / 1e8) / 10:.1f}GB.",
     )
