@@ -68,6 +68,7 @@ def test_frames_and_keys_must_agree(tmp_path: Path, blocks: list[object], word: 
         write_nxtomo(tmp_path / "scan.nxs", blocks, TomoFields(KEYS, ANGLES))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="3 angles"):
         write_nxtomo(tmp_path / "scan.nxs", [FRAMES], TomoFields(KEYS, ANGLES[:3]))
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unwritable_place_is_said(tmp_path: Path) -> None:

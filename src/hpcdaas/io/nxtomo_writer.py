@@ -75,8 +75,9 @@ def write_nxtomo(
     count = len(fields.image_key)
     if len(fields.rotation_angle) != count:
         raise InputError(f"{path}: {count} image keys, but {len(fields.rotation_angle)} angles.")
+    growing = path.with_name(f"{path.name}.part")  # the name itself is that of a whole file only
     try:
-        with h5py.File(path, "w") as file:
+        with h5py.File(growing, "w") as file:
             entry = _group(file, "entry", "NXentry")
             _fields(entry, fields)
             done, data = 0, None
@@ -92,8 +93,11 @@ def write_nxtomo(
             if done != count:
                 raise InputError(f"{path}: {done} frames, but {count} image keys.")
             _links(entry)
-    except OSError as error:
+        growing.replace(path)
+    except (OSError, RuntimeError) as error:  # h5py raises both on a full disk
         raise InputError(f"The scan {path} can't be written: {error}.") from error
+    finally:
+        growing.unlink(missing_ok=True)
 
 
 def write_simulation(path: Path, simulation: Simulation, threads: int = 1) -> None:
