@@ -85,8 +85,9 @@ void merge(Found& all, const Found& found) {
 
 FbpGeometry geometry(int columns, Doubles angles, Doubles weights, Doubles response, double center, double scale) {
     require(angles.size() == weights.size() && !angles.empty(), "one weight for each angle");
-    require(response.size() > 1 && 2 * (response.size() - 1) >= static_cast<std::size_t>(columns), "P is at least N");
-    return {columns, std::move(angles), std::move(weights), std::move(response), center, scale};
+    require(response.size() > 1 && 2 * (response.size() - 1) > static_cast<std::size_t>(columns), "P is more than N");
+    Doubles difference = difference_response(response);
+    return {columns, std::move(angles), std::move(weights), std::move(response), std::move(difference), center, scale};
 }
 
 py::tuple run_fbp(Fbp& fbp, int lanes, const py::array& data, const std::optional<CorrectionArrays>& c, Floats out) {

@@ -69,19 +69,25 @@ std::vector<float> fit_polynomial(const Kernel& kernel, int width, int degree) {
     return coefficients;
 }
 
-// H w e^{iφk} for k = −P/2 … P/2 as complex pairs; the term P/2 is shared by both ends (a cosine).
+// What the spectrum of the rows' first differences is multiplied with: w H/(1 − e^{−iα}) e^{iφk}, α = 2πk/P, for
+// k = −P/2 … P/2 as complex pairs; the term P/2 is shared by both ends (a cosine). Differences, because the large low
+// frequencies of a row, which the filter removes, would drown the high ones in their rounding. The term k = 0, for
+// which a difference knows nothing, belongs to the row's sum.
 void spectrum_factor(const FbpGeometry& g, int angle, double shift, int padded, float* factor) {
     using Complex = std::complex<double>;
     const int half = padded / 2;
-    const double phase = 2 * pi * shift / padded, scale = g.weights[angle] * g.scale / padded;
+    // 1/(1 − e^{−iα}) = −i e^{iα/2} / (2 sin α/2): half a pixel of shift and a quarter turn
+    const double phase = 2 * pi * (shift + 0.5) / padded, scale = g.weights[angle] * g.scale / padded;
     // Products of two short tables: exact to a few ulp for every k, and cheap.
     constexpr int run = 64;
     Complex fine[run];
     for (int i = 0; i < run; ++i) fine[i] = std::polar(1.0, phase * i);
+    factor[2 * half] = static_cast<float>(scale * g.response[0]);
+    factor[2 * half + 1] = 0.0f;
     for (int start = 0; start <= half; start += run) {
-        const Complex coarse = std::polar(scale, phase * start);
-        for (int k = start; k <= std::min(half, start + run - 1); ++k) {
-            const double h = g.response[k] * (k == half ? 0.5 : 1.0);
+        const Complex coarse = std::polar(scale, phase * start - pi / 2);
+        for (int k = std::max(1, start); k <= std::min(half, start + run - 1); ++k) {
+            const double h = g.difference[k];
             const double re = h * (coarse.real() * fine[k - start].real() - coarse.imag() * fine[k - start].imag());
             const double im = h * (coarse.real() * fine[k - start].imag() + coarse.imag() * fine[k - start].real());
             factor[2 * (half + k)] = factor[2 * (half - k)] = static_cast<float>(re);
@@ -108,6 +114,14 @@ std::size_t aligned(std::size_t floats) { return (floats + 15) / 16 * 16; }
 std::ptrdiff_t spaced(int n) { return static_cast<std::ptrdiff_t>(aligned(2 * static_cast<std::size_t>(n)) + 16); }
 
 }  // namespace
+
+std::vector<double> difference_response(const std::vector<double>& response) {
+    const std::size_t half = response.size() - 1;
+    std::vector<double> difference(half + 1, 0.0);
+    for (std::size_t k = 1; k <= half; ++k)
+        difference[k] = response[k] / (2 * std::sin(pi * k / (2.0 * half))) * (k == half ? 0.5 : 1.0);
+    return difference;
+}
 
 Rows Projections::rows_of(int angle, int first, int count) const {
     static constexpr std::size_t sizes[] = {1, 2, 2, 4, 4, 4};
@@ -146,12 +160,11 @@ Fbp::Fbp(FftLibrary& library, const Level& level, FbpGeometry geometry, int widt
       lanes_(lanes),
       threads_(threads),
       padded_(2 * (static_cast<int>(geometry_.response.size()) - 1)),
-      degree_(std::min(width + 4, max_degree)),
       row_fft_(library, padded_, -1),
       grid_fft_(library, grid, +1) {
     const int n = geometry_.columns;
     const Kernel kernel(width, static_cast<double>(grid) / n);
-    polynomial_ = fit_polynomial(kernel, width, degree_);
+    polynomial_ = fit_polynomial(kernel, width, degree_of(width));
     roll_off_ = roll_off(kernel, grid, n);
     for (double angle : geometry_.angles) {
         step_x_.push_back(std::cos(angle) * grid / padded_);
@@ -195,11 +208,13 @@ void Fbp::spectra(const Projections& p, int first_row, int count, Found& found) 
         float* factor = out + pairs * stride;
         Tally tally;
         level_.correct(p.rows_of(a, first_row, count), rows, tally);
-        level_.pair_up(rows, count, n, stride, in);
-        for (int j = 0; j < pairs; ++j) {
-            float* pair = in + j * stride;  // pairs beyond `count` hold numbers of no use, but finite ones
-            std::fill(pair + 2 * n, pair + 2 * padded_, 0.0f);
-            if (2 * j < count) row_fft_(pair, out + j * stride);
+        float sums[2 * 8] = {};
+        level_.pair_up(rows, count, n, stride, in, sums);
+        for (int j = 0; 2 * j < count; ++j) {
+            float* pair = in + j * stride;
+            std::fill(pair + 2 * (n + 1), pair + 2 * padded_, 0.0f);
+            row_fft_(pair, out + j * stride);
+            std::copy_n(sums + 2 * j, 2, out + j * stride);
         }
         const double theta = geometry_.angles[a];
         spectrum_factor(geometry_, a, geometry_.center + offset * (std::cos(theta) + std::sin(theta)), padded_, factor);
@@ -226,7 +241,6 @@ void Fbp::strips() {
                      step_y_.data(),
                      samples_.data(),
                      polynomial_.data(),
-                     degree_,
                      pad,
                      static_cast<std::ptrdiff_t>(row / lanes_)};
     const std::ptrdiff_t stride = spaced(grid_);
@@ -268,9 +282,7 @@ void Fbp::columns(int count, float* const* out) {
         for (int x = 0; x < nx; x += tile_x) {
             const float* from = tile((x0 + x) / tile_x, j);
             const int some = std::min(tile_x, nx - x);
-            for (int t = 0; t < tiles_y; ++t)
-                for (int i = 0; i < some; ++i)
-                    std::copy_n(from + (t * tile_x + i) * 2 * tile_y, 2 * tile_y, lines + i * stride + t * 2 * tile_y);
+            level_.gather(from, tiles_y, some, tile_x, stride, lines);
             for (int i = 0; i < some; ++i) grid_fft_(lines + i * stride, done + (x + i) * stride);
         }
         float* re = out[2 * j] + x0;

@@ -24,6 +24,6 @@ namespace {
 
 extern const Level level;
 const Level level = {HPCDAAS_STRING(HPCDAAS_LEVEL), correct, interleave, scatter, pair_up, weight_spectrum,
-                     transpose, transpose_away, crop, unload, spread, backproject, project};
+                     transpose, transpose_away, gather, crop, unload, spread, backproject, project};
 
 }  // namespace hpcdaas::HPCDAAS_LEVEL

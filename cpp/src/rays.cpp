@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "hpcdaas/tomo.hpp"
 
@@ -10,6 +11,20 @@ namespace hpcdaas {
 namespace {
 
 constexpr int tile = 128;  // pixels: with its lanes it should stay in a core's second cache
+
+// H / (1 − exp(−2πik/P)) / P for k = 0 … P − 1 as complex pairs: the filter for first differences (see fbp.cpp).
+std::vector<float> difference_filter(const FbpGeometry& g, int padded) {
+    std::vector<float> factor(2 * static_cast<std::size_t>(padded));
+    factor[0] = static_cast<float>(g.response[0] / padded);
+    for (int k = 1; k < padded; ++k) {
+        const double alpha = 2 * std::numbers::pi * k / padded;
+        // 1/(1 − e^{−iα}) = 1/2 − i/2 · cot(α/2)
+        const double h = g.response[std::min(k, padded - k)] / padded;
+        factor[2 * k] = static_cast<float>(0.5 * h);
+        factor[2 * k + 1] = static_cast<float>(-0.5 * h / std::tan(0.5 * alpha));
+    }
+    return factor;
+}
 
 }  // namespace
 
@@ -84,6 +99,7 @@ Found filtered_lines(FftLibrary& library, const Projections& p, int first_row, i
     const int pairs = lanes / 2;
     const std::ptrdiff_t stride = (2 * std::max(padded, width) + 31) / 16 * 16;
     const Fft forward(library, padded, -1), back(library, padded, +1);
+    const std::vector<float> factor = difference_filter(geometry, padded);
     Found found;
 #pragma omp parallel num_threads(rays.threads())
     {
@@ -94,22 +110,24 @@ Found filtered_lines(FftLibrary& library, const Projections& p, int first_row, i
         for (int a = 0; a < p.angles; ++a) {
             Tally tally;
             rays.level().correct(p.rows_of(a, first_row, count), rows.data(), tally);
-            rays.level().pair_up(rows.data(), count, n, stride, work.data());
-            const double scale = geometry.weights[a] * geometry.scale / padded;
+            float sums[2 * 8] = {};
+            rays.level().pair_up(rows.data(), count, n, stride, work.data(), sums);
+            const float scale = static_cast<float>(geometry.weights[a] * geometry.scale);
             for (int j = 0; j < (count + 1) / 2; ++j) {
                 float* pair = work.data() + j * stride;
-                std::fill(pair + 2 * n, pair + 2 * padded, 0.0f);
+                std::fill(pair + 2 * (n + 1), pair + 2 * padded, 0.0f);
                 forward(pair, spectrum);
+                std::copy_n(sums + 2 * j, 2, spectrum);
                 for (int k = 0; k < padded; ++k) {
-                    const float h = static_cast<float>(scale * geometry.response[std::min(k, padded - k)]);
-                    spectrum[2 * k] *= h;
-                    spectrum[2 * k + 1] *= h;
+                    const float re = spectrum[2 * k], im = spectrum[2 * k + 1];
+                    spectrum[2 * k] = re * factor[2 * k] - im * factor[2 * k + 1];
+                    spectrum[2 * k + 1] = re * factor[2 * k + 1] + im * factor[2 * k];
                 }
                 back(spectrum, filtered);
                 for (int c = 0; c < width; ++c) {
                     const int from = ((c + rays.first_column()) % padded + padded) % padded;  // q is periodic
-                    pair[2 * c] = filtered[2 * from];
-                    pair[2 * c + 1] = filtered[2 * from + 1];
+                    pair[2 * c] = filtered[2 * from] * scale;
+                    pair[2 * c + 1] = filtered[2 * from + 1] * scale;
                 }
             }
             rays.level().transpose(work.data(), stride / 2, pairs, width,

@@ -7,7 +7,9 @@
 namespace hpcdaas {
 
 constexpr int max_width = 8;   // widest gridding kernel, grid points
-constexpr int max_degree = 15; // of the polynomials that stand for it
+
+// Degree of the polynomials that stand for a kernel of some width: their error is far below the kernel's own.
+constexpr int degree_of(int width) { return width + 1; }
 
 enum class Type : int { u8, u16, i16, u32, i32, f32 };
 
@@ -45,7 +47,6 @@ struct Spread {
     const double* step_y;
     const float* samples;    // [angle][k + P/2][lane]
     const float* polynomial; // [degree + 1][max_width], highest power first
-    int degree;
     int pad;                 // columns of the strip left and right of the grid
     std::ptrdiff_t row;      // columns from one row of the strip to the next
 };
@@ -67,8 +68,9 @@ struct Level {
     void (*interleave)(const float* rows, int count, int columns, int lanes, float* out);
     // [column][lanes] × factor to out[row][column] for the rows below `count`.
     void (*scatter)(const float* block, int columns, int lanes, int count, float factor, float* const* out);
-    // Rows 2j and 2j + 1 of rows [row][columns] to pair j, complex (row 2j, row 2j + 1), pairs `stride` floats apart.
-    void (*pair_up)(const float* rows, int count, int columns, std::ptrdiff_t stride, float* out);
+    // First differences p[i] − p[i−1], i = 0 … columns (p is 0 outside), of rows 2j and 2j + 1 of rows [row][columns]
+    // to pair j, complex (row 2j, row 2j + 1), pairs `stride` floats apart; sums[row] gets the rows' sums.
+    void (*pair_up)(const float* rows, int count, int columns, std::ptrdiff_t stride, float* out, float* sums);
     // in[pair][P] to out[k + P/2][pair] × factor[k + P/2], complex, k = −P/2 … P/2.
     void (*weight_spectrum)(const float* in, std::ptrdiff_t stride, const float* factor, int half, int pairs, float* out);
     // out[c][r] = in[r][c], complex; strides in complex numbers.
@@ -77,6 +79,8 @@ struct Level {
     // The same, for an `out` that is not read again soon.
     void (*transpose_away)(const float* in, std::ptrdiff_t in_stride, int rows, int columns, float* out,
                            std::ptrdiff_t out_stride);
+    // Tiles [tile][x][8], complex, to columns out[x][tile·8 + y], `stride` floats apart.
+    void (*gather)(const float* tiles, int count, int nx, int tile_x, std::ptrdiff_t stride, float* out);
     // out[i] = in[(i + first) mod grid] × factor[i], complex × real, i < columns.
     void (*crop)(const float* in, int grid, int first, int columns, const float* factor, float* out);
     // Columns of complex numbers in[x][y] to out_re[y][x], out_im[y][x] (the latter may be null) × factor[y].

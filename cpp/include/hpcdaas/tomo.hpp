@@ -42,9 +42,13 @@ struct FbpGeometry {
     std::vector<double> angles;      // radians
     std::vector<double> weights;     // radians
     std::vector<double> response;    // H[k], k = 0 … P/2
+    std::vector<double> difference;  // |H[k] / (1 − exp(−2πik/P))|, half of it at P/2
     double center = 0;
     double scale = 1;
 };
+
+// FbpGeometry::difference of a response.
+std::vector<double> difference_response(const std::vector<double>& response);
 
 // Filtered back-projection by gridding in Fourier space.
 //
@@ -77,7 +81,6 @@ private:
     int width_, grid_, lanes_, threads_, padded_;
     std::vector<double> step_x_, step_y_;
     std::vector<float> polynomial_, roll_off_;
-    int degree_;
     Fft row_fft_, grid_fft_;
     Buffer samples_, half_;
     std::vector<Buffer> work_;
