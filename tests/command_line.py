@@ -1,14 +1,21 @@
-"""Runs `hpcdaas` as a user does, with a catalogue and caches of its own, and makes scans for it."""
+"""Runs `hpcdaas` as a user does, with a catalogue and caches of its own, and makes scans for it.
+
+A process takes seconds to import what it needs. Tests that start many fork them from one that has
+imported it already, and has done nothing else.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +24,20 @@ from unittest import mock
 
 import h5py
 import numpy as np
-import tomo_phantom
 from numpy.typing import NDArray
 
+import tomo_phantom
 from hpcdaas.cli.main import main
 from hpcdaas.io.nxtomo_writer import TomoFields, write_nxtomo
 
 #: What a batch job or a launcher leaves in the environment would change what a run does.
 FOREIGN = ("SLURM_", "OMPI_", "PMI_", "MV2_", "HPCDAAS_")
+#: The program, for processes that change something of it first.
+MAIN = "from hpcdaas.cli.main import main; main()"
+FORKING = multiprocessing.get_context("forkserver")
+FORKING.set_forkserver_preload(
+    ["hpcdaas.cli.main", "hpcdaas.pipeline", "hpcdaas.backend.cpu", "hpcdaas.view.figures", "rich.progress"]
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,41 @@ class Ended:
         return lines[starts[0] :]
 
 
+class Running:
+    """A process that runs, and the files that hold what it says."""
+
+    def __init__(self, process: Any, log: Path) -> None:
+        self._process, self._log = process, log
+        self.pid: int = process.pid
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for it; says whether it has ended."""
+        self._process.join(seconds)
+        return self._process.exitcode is not None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is still there."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def end(self) -> Ended:
+        """Wait for it, and give what it left."""
+        assert self.wait(200), "it hangs"
+        out, err = (Path(f"{self._log}.{name}").read_text() for name in ("out", "err"))
+        return Ended(self._process.exitcode, out, err)
+
+
+def _child(script: str, arguments: list[str], environment: dict[str, str], log: str) -> None:
+    """Become a process that was started from a shell."""
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{log}.{name}", os.O_WRONLY | os.O_CREAT, 0o600), number)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w") for number in (1, 2))
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = ["hpcdaas", *arguments]
+    exec(script, {"__name__": "__main__"})
+
+
 class CommandLine:
     """The command line; `folder` becomes the home of catalogue and caches."""
 
@@ -57,23 +105,33 @@ class CommandLine:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
         self.environment |= {"XDG_DATA_HOME": str(folder / "data-home"), "XDG_CACHE_HOME": str(folder / "cache-home")}
 
-    def start(self, *arguments: object, script: str | None = None, **options: Any) -> subprocess.Popen[str]:
-        """Start a process: the installed program, or a Python script that calls its `main`."""
-        installed = Path(sysconfig.get_path("scripts")) / "hpcdaas"
-        program = [str(installed)] if script is None else [sys.executable, "-c", script]
-        return subprocess.Popen(
-            [*program, *map(str, arguments)], env=self.environment | options.pop("env", {}), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
-        )  # fmt: skip
+    def start(self, *arguments: object, script: str = MAIN, env: Mapping[str, str] | None = None) -> Running:
+        """Start a process that runs the program, or a script that runs it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / uuid.uuid4().hex
+        for name in ("out", "err"):
+            Path(f"{log}.{name}").touch()
+        given = (script, list(map(str, arguments)), self.environment | dict(env or {}), str(log))
+        process = FORKING.Process(target=_child, args=given, daemon=True)
+        process.start()
+        return Running(process, log)
 
-    def run(self, *arguments: object, **options: Any) -> Ended:
+    def run(self, *arguments: object, script: str = MAIN, env: Mapping[str, str] | None = None) -> Ended:
         """Run a process to its end."""
-        return self.end(self.start(*arguments, **options))
+        return self.start(*arguments, script=script, env=env).end()
 
-    def end(self, process: subprocess.Popen[str]) -> Ended:
-        """Wait for a process."""
-        out, err = process.communicate(timeout=200)
-        return Ended(process.returncode, out, err)
+    def installed(self, *arguments: object) -> Ended:
+        """Run the installed program itself."""
+        program = Path(sysconfig.get_path("scripts")) / "hpcdaas"
+        done = subprocess.run(
+            [program, *map(str, arguments)],
+            env=self.environment,
+            text=True,
+            capture_output=True,
+            timeout=200,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
 
     def here(self, *arguments: object, env: Mapping[str, str] | None = None) -> Ended:
         """Run in this process: many times faster, for what doesn't depend on being a process."""

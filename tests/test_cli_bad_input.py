@@ -10,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+
 from command_line import CommandLine, Ended, Shape, everything
 
 SHAPE = Shape()
@@ -514,12 +515,12 @@ def test_as_processes(shell: CommandLine, scan: Path, tmp_path: Path) -> None:
     for as_json in (False, True):
         for says, arguments in cases[2:3] if as_json else cases:
             out = ["-o", tmp_path / "out" / "r.h5", *(["--json"] if as_json else [])]
-            check_refused(shell.run("reconstruct", *arguments, *out), as_json, says, work=arguments[0] == bad)
+            check_refused(shell.installed("reconstruct", *arguments, *out), as_json, says, work=arguments[0] == bad)
     assert everything(tmp_path / "out") == before
 
 
 def test_debug_shows_where(shell: CommandLine, tmp_path: Path) -> None:
-    ended = shell.run("reconstruct", tmp_path / "gone.nxs", "-o", tmp_path / "r.h5", "--debug")
+    ended = shell.installed("reconstruct", tmp_path / "gone.nxs", "-o", tmp_path / "r.h5", "--debug")
     assert ended.code != 0
     assert "Traceback" in ended.err
 

@@ -134,7 +134,7 @@ def watching(quiet: bool) -> Iterator[Watcher]:
     try:
         with bar:
             yield Watcher(
-                say=lambda text: console.print(text, markup=False, highlight=False),
+                say=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
                 progress=lambda done, total: bar.update(task, completed=done, total=total),
                 stop=stop,
             )

@@ -20,6 +20,7 @@ from hpcdaas.io.partial import Partial
 
 #: Datasets above 1 MiB begin at multiples of this: a block of most parallel file systems.
 ALIGNMENT = 1 << 20
+LATER = "Nothing is lost: when there is room, the same command goes on."
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,13 @@ class Layout:
         (z, y, x).
     dtype : str
         ``float32``, ``uint16`` or ``uint8``.
+    beside : int
+        Bytes of all that will be written beside the volume, at most.
     """
 
     shape: tuple[int, int, int]
     dtype: str
+    beside: int = 0
 
     @property
     def bytes(self) -> int:
@@ -60,32 +64,39 @@ class VolumeFile:
     ------
     InputError
         If there is no room for it.
+    HpcdaasError
+        If there is none any more, for one that isn't new.
     """
 
     def __init__(self, partial: Partial, layout: Layout, new: bool) -> None:
         self.partial, self.layout = partial, layout
-        if new:
-            _create(partial.data, layout)
-        else:
-            partial.restore_structure()  # an attempt may have ended while it wrote the description
-        with h5py.File(partial.data, "r") as file:
-            self._offset = file["entry/data/data"].id.get_offset()
-        self._descriptor = os.open(partial.data, os.O_RDWR)
-        if new:
-            self._claim()
-            partial.keep_structure(self._offset, layout.bytes)
+        self._descriptor = os.open(partial.data, os.O_RDWR | os.O_CREAT, 0o660)
+        try:
+            self._offset = self._laid_out(new)
+        except OSError as error:
+            self.close()
+            size, place = (layout.bytes + layout.beside) / 1e9, partial.result.parent
+            message = f"There is no room for {size:.2f} GB in {place}: {error.strerror or error}."
+            if new:
+                raise InputError(message, "Make room or choose another -o.") from error
+            raise HpcdaasError(message, LATER) from error
         self._done = {i for e in partial.done() for i in range(e["first"], e["first"] + e["count"])}
         self._lock = threading.Lock()
 
-    def _claim(self) -> None:
-        try:
-            os.posix_fallocate(self._descriptor, self._offset, max(1, self.layout.bytes))
-        except OSError as error:
-            self.close()
-            raise InputError(
-                f"There is no room for {self.layout.bytes / 1e9:.2f} GB in {self.partial.result.parent}: {error.strerror}.",
-                "Make room or choose another -o.",
-            ) from error
+    def _laid_out(self, new: bool) -> int:
+        """Lay the file out and claim all its space: HDF5 must not meet a full disk. Gives the volume's offset."""
+        partial, size = self.partial, self.layout.bytes
+        if new:
+            os.posix_fallocate(self._descriptor, 0, ALIGNMENT + size + self.layout.beside)
+            _create(partial.data, self.layout)
+        else:
+            partial.restore_structure()  # an attempt may have ended while it wrote the description
+        with h5py.File(partial.data, "r") as file:
+            offset: int = file["entry/data/data"].id.get_offset()
+        if new:
+            partial.keep_structure(offset, size)
+        os.posix_fallocate(self._descriptor, 0, offset + size + self.layout.beside)
+        return offset
 
     def has(self, first: int, count: int) -> bool:
         """Say whether slices are safe already."""
@@ -114,10 +125,7 @@ class VolumeFile:
             os.fdatasync(self._descriptor)
             self.partial.note(first, len(data), tally)
         except OSError as error:
-            raise HpcdaasError(
-                f"{self.partial.result} can't be written: {error.strerror}.",
-                "Nothing is lost: when there is room, the same command goes on.",
-            ) from error
+            raise HpcdaasError(f"{self.partial.result} can't be written: {error.strerror}.", LATER) from error
         with self._lock:
             self._done.update(range(first, first + len(data)))
 

@@ -155,7 +155,7 @@ def _make(job: Job, scan: Scan, options: Options, watcher: Watcher) -> Result | 
             saved = None
         if saved is None:
             partial.clear()
-            _check_room(job.path, work.layout.bytes)
+            _check_room(job.path, work.layout.bytes + work.layout.beside)
         keep = False
         outcome = work.run(partial, plan, saved, watcher)
         seconds: dict[str, float] = {name: round(value, 3) for name, value in work.volume.clock.seconds.items()}

@@ -29,6 +29,8 @@ SURE = 0.5
 #: Trial slices for the report: steps of the centre in columns, and the edge of the piece that is kept.
 TRIAL_STEPS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
 TRIAL_EDGE = 512
+#: Bytes for the text of a result and for HDF5's own structures.
+TEXT = 4 << 20
 
 
 class Tomography:
@@ -56,10 +58,18 @@ class Tomography:
         stored = recipe.only(Axis.RESULT)
         self.store = stored[0].parameters if stored else Store()
         y, x = self.store.window(self.volume.size)
-        self.layout = Layout((len(self.rows), y.stop - y.start, x.stop - x.start), self.store.dtype)
+        shape = (len(self.rows), y.stop - y.start, x.stop - x.start)
+        self.layout = Layout(shape, self.store.dtype, self._beside())
         if any(part.step.name == "flatfield" for part in recipe.steps):
             check_flats(scan)
         self.backend = backend
+
+    def _beside(self) -> int:
+        """Bytes of diagnostics, axes and text beside the volume, at most."""
+        angles, _, columns = self.scan.shape
+        trials = len(TRIAL_STEPS) * min(TRIAL_EDGE, self.volume.size) ** 2
+        cut = len(self.rows) * self.volume.size
+        return 4 * (2 * angles * columns + trials + cut) + 8 * (len(self.rows) + 2 * self.volume.size) + TEXT
 
     def plan(self) -> Plan:
         """Choose how the scan goes through the memory."""
