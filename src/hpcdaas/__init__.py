@@ -7,21 +7,16 @@ in beside it and what comes out.
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from hpcdaas.errors import HpcdaasError, InputError, Interrupted
     from hpcdaas.io import open_scan
     from hpcdaas.pipeline import reconstruct
     from hpcdaas.recipe import Recipe, default_recipe, load_recipe
     from hpcdaas.result import Result
     from hpcdaas.scan import Scan, ScanTable
-
-try:
-    __version__ = version("hpcdaas")
-except PackageNotFoundError:  # a source tree that isn't installed
-    __version__ = "0"
 
 #: Where each public name lives: looked up when it is first used, so that importing hpcdaas stays cheap.
 _HOMES = {
@@ -53,7 +48,20 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hpcdaas' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"hpcdaas.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # type checkers read the imports above
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return _version()
+        if name not in _HOMES:
+            raise AttributeError(f"module 'hpcdaas' has no attribute '{name}'")
+        return getattr(importlib.import_module(f"hpcdaas.{_HOMES[name]}"), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and seldom asked for
+
+    try:
+        return version("hpcdaas")
+    except PackageNotFoundError:  # a source tree that isn't installed
+        return "0"

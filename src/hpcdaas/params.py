@@ -36,27 +36,26 @@ def to_si(value: Any, unit: str) -> float:
     ValueError
         If the string can't be read or has another dimension.
     """
-    if not isinstance(value, str):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
+    if not isinstance(value, str):
+        raise ValueError(f"a number or a quantity in {unit} is needed")
     import pint  # 0.1 s to import: only where a unit is given
 
     try:
-        quantity = pint.UnitRegistry(cache_folder=None).Quantity(value)
-        if quantity.dimensionless and not quantity.unitless:
-            return float(quantity.to(unit).magnitude)
-        return float(quantity.magnitude if quantity.unitless else quantity.to(unit).magnitude)
+        read: Any = pint.UnitRegistry(cache_folder=None).Quantity(value)
+        return float(read.magnitude if read.unitless else read.to(unit).magnitude)
     except Exception as error:  # pint raises many kinds, tokenizer errors among them
         raise ValueError(f"'{value}' can't be read as a quantity in {unit}") from error
 
 
-def quantity(unit: str) -> Any:
-    """Make a pydantic type for a quantity that is stored in `unit`."""
-    return Annotated[float, BeforeValidator(lambda v: to_si(v, unit)), Field(json_schema_extra={"unit": unit})]
+def _in(unit: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: to_si(value, unit))
 
 
-Length = quantity("m")
-Energy = quantity("eV")
-Angle = quantity("degree")
+Length = Annotated[float, _in("m"), Field(json_schema_extra={"unit": "m"})]
+Energy = Annotated[float, _in("eV"), Field(json_schema_extra={"unit": "eV"})]
+Angle = Annotated[float, _in("degree"), Field(json_schema_extra={"unit": "degree"})]
 
 
 def units(model: type[BaseModel]) -> dict[str, str]:

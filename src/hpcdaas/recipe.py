@@ -54,9 +54,7 @@ class Recipe:
         return {
             "name": self.name,
             "scan": self.scan.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
-            "step": [
-                {"use": s.step.name, "name": s.name, **s.parameters.model_dump(mode="json")} for s in self.steps
-            ],
+            "step": [{"use": s.step.name, "name": s.name, **s.parameters.model_dump(mode="json")} for s in self.steps],
         }
 
     def toml(self) -> str:
@@ -107,7 +105,9 @@ class Recipe:
     def _with(self, name: str, key: str, value: Any) -> Recipe:
         found = [i for i, s in enumerate(self.steps) if s.name == name]
         if len(found) > 1:
-            raise InputError(f"The recipe has {len(found)} steps '{name}'.", "Give each a name of its own in the recipe.")
+            raise InputError(
+                f"The recipe has {len(found)} steps '{name}'.", "Give each a name of its own in the recipe."
+            )
         if found:
             old = self.steps[found[0]]
             given = old.parameters.model_dump(exclude_unset=True) | {key: value}

@@ -29,14 +29,9 @@ class Frames(Protocol):
         that span the rows). False where any rows can be read at their own cost.
     """
 
-    @property
-    def shape(self) -> tuple[int, int, int]: ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-
-    @property
-    def whole_frames(self) -> bool: ...
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    whole_frames: bool
 
     def read(self, frames: slice, rows: slice, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read frames[start:stop] and rows[start:stop], all columns, into `out` if given.

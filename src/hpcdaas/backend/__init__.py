@@ -124,7 +124,7 @@ class Backend(Protocol):
         ...
 
     def fbp(self, data: NDArray[Any], correction: Correction | None, plan: FbpPlan, out: Float32) -> int:
-        """Filtered back-projection by Fourier gridding of (angle, row, column) into out (row, n, n); gives nonpositive."""
+        """Filter and back-project by gridding: (angle, row, column) into out (row, n, n); gives nonpositive."""
         ...
 
     def filtered_backprojection(

@@ -84,7 +84,7 @@ class CpuBackend:
 
     def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:
         """See `hpcdaas.backend.Backend.work_bytes`."""
-        lanes = _core.lanes_for(rows)
+        lanes: int = _core.lanes_for(rows)
         _, grid = gridding(columns, eps)
         padded = next_smooth(int(np.ceil(padding * columns)))
         each_thread = lanes * 4 * (18 * (grid + 16) + columns + 4 * padded) + 16 * 80 * (grid + 16)

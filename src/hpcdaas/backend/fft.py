@@ -74,6 +74,6 @@ def write_wisdom(path: Path, wisdom: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
             file.write(wisdom)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
     except OSError:
         return

@@ -37,7 +37,7 @@ def inspect(
     scan = open_scan(file, chosen.scan)
     found = describe(scan)
     if center:
-        found["center"] = _trials(scan, chosen, out or Path(f"{file.stem}_center.png"))
+        found["trials"] = _trials(scan, chosen, out or Path(f"{file.stem}_center.png"))
     if as_json:
         print(json.dumps(found))
     else:
@@ -53,6 +53,7 @@ def _trials(scan: Scan, recipe: Recipe, path: Path) -> dict[str, Any]:
 
     work = Tomography(scan, recipe, get_backend(), default_budget())
     estimate = work.find_center()
+    work.volume.center = estimate.center
     centers, slices = work.trials(estimate.center)
     save(strip(slices, centers, estimate.center), path)
     return {
@@ -81,7 +82,7 @@ def _tell(found: dict[str, Any]) -> None:
         "projections": f"{angles} of {rows} × {columns} pixels, {found['dtype']}, {found['bytes'] / 1e9:.3g} GB",
         "angles": f"{first:g}° to {last:g}°",
         "flats, darks": f"{sum(group['frames'] for group in found['flats'])}, {found['darks']}",
-        **{name.replace("_", " "): f"{found[name]:g} {unit}" for name, unit in UNITS.items() if found[name] is not None},
+        **{name.replace("_", " "): f"{found[name]:g} {u}" for name, u in UNITS.items() if found[name] is not None},
         "storage": " ".join(str(v) for k, v in found["storage"].items() if k in ("kind", "chunk", "filters") and v),
         "result": f"{' × '.join(map(str, found['output']['shape']))}, {found['output']['bytes'] / 1e9:.3g} GB",
     }
@@ -96,7 +97,7 @@ def _tell(found: dict[str, Any]) -> None:
             console.print(f"\n{title}", style="bold")
             for line in lines:
                 console.print(Text(f"  {line}"))
-    if "center" in found:
-        c = found["center"]
-        console.print(Text(f"\nCentre {c['center']:.2f}, confidence {c['confidence']:.2f}: {c['reason']}"))
-        console.print(Text(f"Look at it: {c['picture']}"))
+    if "trials" in found:
+        t = found["trials"]
+        console.print(Text(f"\nCentre {t['center']:.2f}, confidence {t['confidence']:.2f}: {t['reason']}"))
+        console.print(Text(f"Look at it: {t['picture']}"))

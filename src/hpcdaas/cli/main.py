@@ -35,7 +35,9 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Raw scans of a photon source in, reconstructed and catalogued results out."""
 
@@ -66,7 +68,9 @@ def main() -> None:
     except MemoryError:
         if debug:
             raise
-        sys.exit(_tell(HpcdaasError("There is not enough memory.", "Give a smaller --memory, or more to the job."), as_json))
+        sys.exit(
+            _tell(HpcdaasError("There is not enough memory.", "Give a smaller --memory, or more to the job."), as_json)
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
         sys.exit(1)

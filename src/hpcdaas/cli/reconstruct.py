@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def reconstruct(
     file: Annotated[Path, typer.Argument(help="The raw scan.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The result file.")],
-    recipe: Annotated[Path | None, typer.Option("-r", "--recipe", help="Recipe (TOML); default: flatfield to fbp.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("-r", "--recipe", help="Recipe (TOML); default: flatfield to fbp.")
+    ] = None,
     setting: Annotated[list[str] | None, typer.Option("-s", help="NAME.parameter=value or scan.key=value.")] = None,
     center: Annotated[float | None, typer.Option(help="Rotation centre, column of the detector.")] = None,
     rows: Annotated[str | None, typer.Option(help="Detector rows A:B or A:B:STEP.")] = None,
@@ -43,7 +45,13 @@ def reconstruct(
     chosen = resolve(recipe, setting, center, rows)
     if preview:
         chosen = _three_rows(file, chosen)
-    options = {"backend": backend, "memory": memory, "threads": threads, "overwrite": overwrite, "catalog": catalog}
+    options: dict[str, Any] = {
+        "backend": backend,
+        "memory": memory,
+        "threads": threads,
+        "overwrite": overwrite,
+        "catalog": catalog,
+    }
     with watching(quiet=as_json) as watcher:
         result = pipeline.reconstruct(file, chosen, out, watcher=watcher, register_result=not preview, **options)
     picture = _picture(result) if preview else None
@@ -80,7 +88,8 @@ def one_rank() -> None:
         size = os.environ.get(variable, "")
         if size.isdigit() and int(size) > 1:
             raise InputError(
-                f"{launcher} started {size} ranks, and this version of hpcdaas runs as one.", "Start one, with all its cores."
+                f"{launcher} started {size} ranks, and this version of hpcdaas runs as one.",
+                "Start one, with all its cores.",
             )
 
 
@@ -108,7 +117,14 @@ def _picture(result: Result) -> Path:
 def watching(quiet: bool) -> Iterator[Watcher]:
     """Show progress on standard error and turn signals into a checkpoint at the next boundary."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     from hpcdaas.pipeline import Watcher
 

@@ -117,7 +117,7 @@ class VolumeFile:
         """
         data = np.ascontiguousarray(slices)
         start = self._offset + first * (self.layout.bytes // self.layout.shape[0])
-        view = memoryview(data).cast("B")
+        view = data.reshape(-1).view(np.uint8).data
         try:
             while view:
                 written = os.pwrite(self._descriptor, view, start)

@@ -23,6 +23,7 @@ from hpcdaas.errors import HpcdaasError, InputError, Interrupted
 from hpcdaas.io import open_scan
 from hpcdaas.io.nexus_result import describe_result, existing_run, read_summary
 from hpcdaas.io.partial import Partial, sweep
+from hpcdaas.io.tiff_result import is_stack_of, write_stack
 from hpcdaas.params import explain
 from hpcdaas.pipeline.memory import default_budget, peak
 from hpcdaas.pipeline.options import Options, Watcher
@@ -81,9 +82,12 @@ def reconstruct(
         open_catalog(chosen.catalog)  # a wrong name is found before the work
     try:
         result = None if job.is_there(chosen.overwrite) else _make(job, scan, chosen, watcher or Watcher())
+        result = result or _existing(job)
+        if any(getattr(part.parameters, "tiff", False) for part in recipe.steps) and not is_stack_of(path, job.run):
+            write_stack(path)
     except OSError as error:
         raise HpcdaasError(f"{error.filename or path}: {error.strerror or error}.") from error
-    return _registered(result or _existing(job), chosen)
+    return _registered(result, chosen)
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ class Job:
 
 
 def _raw(scan: Scan) -> Raw:
-    files = tuple(Path(os.path.abspath(f)) for f in scan.files)
+    files = tuple(f.absolute() for f in scan.files)
     return Raw(scan.name, files, raw_identity(files), scan.metadata, scan.technique, scan.format, scan.shape)
 
 

@@ -19,6 +19,7 @@ from hpcdaas.recipe import Recipe
 from hpcdaas.scan import Scan, parse_slice
 from hpcdaas.step import Axis
 from hpcdaas.tomo.center import CenterEstimate
+from hpcdaas.tomo.field_of_view import find_axis
 from hpcdaas.tomo.flatfield import check_flats
 from hpcdaas.tomo.plan import Plan, make_plan
 from hpcdaas.tomo.store import Store, limits, store
@@ -55,11 +56,9 @@ class Tomography:
         wanted = parse_slice(recipe.scan.rows, scan.shape[1])
         self.rows = range(wanted.start, wanted.stop, wanted.step)
         self.volume = Volume(scan, recipe.steps, backend, self.rows)
-        stored = recipe.only(Axis.RESULT)
-        self.store = stored[0].parameters if stored else Store()
-        y, x = self.store.window(self.volume.size)
-        shape = (len(self.rows), y.stop - y.start, x.stop - x.start)
-        self.layout = Layout(shape, self.store.dtype, self._beside())
+        stored = [part.parameters for part in recipe.only(Axis.RESULT)]
+        self.store = next((p for p in stored if isinstance(p, Store)), Store())
+        self.store.window(self.volume.size)  # a crop beyond the slice is refused before work starts
         if any(part.step.name == "flatfield" for part in recipe.steps):
             check_flats(scan)
         self.backend = backend
@@ -70,6 +69,12 @@ class Tomography:
         trials = len(TRIAL_STEPS) * min(TRIAL_EDGE, self.volume.size) ** 2
         cut = len(self.rows) * self.volume.size
         return 4 * (2 * angles * columns + trials + cut) + 8 * (len(self.rows) + 2 * self.volume.size) + TEXT
+
+    @property
+    def layout(self) -> Layout:
+        """Shape and type of the stored volume; before the centre is known, the largest that it may have."""
+        y, x = self.store.window(self.volume.size)
+        return Layout((len(self.rows), y.stop - y.start, x.stop - x.start), self.store.dtype, self._beside())
 
     def plan(self) -> Plan:
         """Choose how the scan goes through the memory."""
@@ -98,6 +103,8 @@ class Tomography:
             raise InputError("The recipe doesn't look for the centre.", "Give --center, or add the step 'center'.")
         block = self.volume.center_block()
         with self.volume.clock.stage("center"):
+            if self.volume.wide is not None:
+                return find_axis(block)
             estimate: CenterEstimate = finder[0].step.apply(block, finder[0].parameters)
         return estimate
 
@@ -129,27 +136,29 @@ class Tomography:
         if saved:
             estimate = CenterEstimate(saved["center"], saved["confidence"], saved["methods"], saved["reason"])
             low, high = saved["low"], saved["high"]
+            self.volume.center = estimate.center
         else:
             estimate = self.find_center()
             if estimate.confidence < SURE:
                 raise unsure(estimate)
+            self.volume.center = estimate.center
             low, high = self._limits(estimate.center)
 
         def save() -> None:
             state = {"backend": self.backend.name, "state": self.backend.state()}
             partial.save_checkpoint({**state, "plan": asdict(plan), "low": low, "high": high, **asdict(estimate)})
 
-        watcher.say(f"Centre: {estimate.center:.2f}, confidence {estimate.confidence:.2f} ({estimate.reason}).")
+        watcher.say(f"Centre: {estimate.center:.2f}, confidence {estimate.confidence:.2f}: {estimate.reason}")
         sink = _Sink(VolumeFile(partial, self.layout, new=saved is None), self.store, (low, high), save)
         try:
-            self._fill(sink, plan, estimate.center, watcher)
+            self._fill(sink, plan, watcher)
             diagnostics = self._diagnostics(estimate.center) | {"cut_x": sink.cut()}
             tally = sink.file.tally()
         finally:
             sink.file.close()
         return Outcome(estimate, low, high, tally, diagnostics)
 
-    def _fill(self, sink: _Sink, plan: Plan, center: float, watcher: Watcher) -> None:
+    def _fill(self, sink: _Sink, plan: Plan, watcher: Watcher) -> None:
         total = len(self.rows)
         done = sink.file.count
         watcher.progress(done, total)
@@ -159,12 +168,12 @@ class Tomography:
             done = min(total, done + count)
             watcher.progress(done, total)
 
-        self.volume.run(plan, center, sink, made, watcher.stop)
+        self.volume.run(plan, sink, made, watcher.stop)
 
     def _limits(self, center: float) -> tuple[float, float]:
         if self.store.dtype == "float32" or (self.store.low is not None and self.store.high is not None):
             return self.store.low or 0.0, self.store.high or 1.0
-        return limits(self.volume.trial(self.volume.middle()[1], center), self.store)
+        return limits(self.volume.trial(center), self.store)
 
     def _diagnostics(self, center: float) -> dict[str, NDArray[Any]]:
         """Sinograms of the middle row, and slices with centres around the one that was used."""
@@ -191,9 +200,10 @@ class Tomography:
             The centres that were used.
         slices : ndarray, (k, edge, edge), float32
         """
-        sinogram = self.volume.middle()[1]
         centers = [center + step for step in TRIAL_STEPS if 0 <= center + step <= self.scan.shape[2] - 1]
-        return centers, np.stack([_middle(self.volume.trial(sinogram, c), edge or self.volume.size) for c in centers])
+        slices = [self.volume.trial(c) for c in centers]
+        smallest = min(len(one) for one in slices)
+        return centers, np.stack([_middle(one, min(edge or smallest, smallest)) for one in slices])
 
     def description(self, outcome: Outcome, process: dict[str, Any], seconds: dict[str, float]) -> Description:
         """Say what the result file says beside its volume."""
@@ -201,11 +211,11 @@ class Tomography:
         pixel = scan.pixel_size
         step = pixel if pixel else 1.0
         y, x = self.store.window(size)
-        across = (np.arange(size) - (size - 1) / 2) * step
+        across = np.asarray((np.arange(size) - (size - 1) / 2) * step, np.float64)
         integers = self.store.dtype != "float32"
         return Description(
             process=process,
-            axes={"z": np.array(self.rows) * step, "y": across[y], "x": across[x]},
+            axes={"z": np.array(self.rows, np.float64) * step, "y": across[y], "x": across[x]},
             axis_units="m" if pixel else "pixel",
             units="1/m" if pixel else "1/pixel",
             scale=(outcome.high - outcome.low) / self.store.largest if integers else 1.0,
@@ -275,8 +285,8 @@ class _Sink:
 def unsure(estimate: CenterEstimate) -> InputError:
     """Say that the centre can't be found, and what to do."""
     return InputError(
-        f"The rotation centre can't be found ({estimate.reason}): best guess {estimate.center:.2f}, "
-        f"confidence {estimate.confidence:.2f}.",
+        f"The rotation centre isn't sure: best guess {estimate.center:.2f}, confidence {estimate.confidence:.2f}. "
+        f"{estimate.reason}",
         "Look at trial slices with 'hpcdaas inspect FILE --center' and give one with --center PIXEL.",
     )
 

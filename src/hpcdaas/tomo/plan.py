@@ -13,6 +13,8 @@ BATCH = 16
 RESIDENT = 220_000_000
 #: Slices that wait to be written, in batches, beside the one that is computed.
 WAITING = 2
+#: Blocks that a scan comes in at least, where its rows allow: what is read first is waited for.
+SHARES = 8
 #: More than this at once makes reading no faster.
 READ_ENOUGH = 256_000_000
 
@@ -79,7 +81,8 @@ class Plan:
 
     def sentence(self) -> str:
         """Say it for people."""
-        way = "raw counts held in memory" if self.hold else f"{self.block} rows at a time"
+        rows = "one row" if self.block == 1 else f"{self.block} rows"
+        way = "raw counts held in memory" if self.hold else f"{rows} at a time"
         times = "once" if self.passes == 1 else f"{self.passes} times"
         return f"{way}, the file is read {times}, about {self.bytes / 1e9:.1f} GB of memory"
 
@@ -122,7 +125,7 @@ def make_plan(load: Load, memory: int) -> Plan:
     single = load.step > 1 and load.halo > 0  # rows apart from each other, each with its own halo
     largest = 1 if single else load.rows
     if not load.whole_frames:
-        enough = READ_ENOUGH // (load.angles * load.columns * load.itemsize)
+        enough = min(READ_ENOUGH // (load.angles * load.columns * load.itemsize), load.rows // SHARES)
         largest = min(largest, max(BATCH, enough // BATCH * BATCH, 4 * load.halo))
     sizes = [*range(largest - largest % BATCH, 0, -BATCH), *(n for n in (8, 4, 2, 1) if n < BATCH)]
     if largest < BATCH:

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import cycle
+from itertools import cycle, pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
 from hpcdaas.backend import Backend, Float32
 from hpcdaas.scan import Scan
-from hpcdaas.step import Axis
+from hpcdaas.step import Axis, Step
 from hpcdaas.tomo.block import Block
+from hpcdaas.tomo.field_of_view import output_columns
 from hpcdaas.tomo.plan import BATCH, WAITING, Load, Plan
 from hpcdaas.tomo.source import Source
 
@@ -26,9 +27,14 @@ class Part(Protocol):
     """A step with its parameters, as a recipe holds it."""
 
     @property
-    def step(self) -> Any: ...
+    def step(self) -> Step:
+        """The step."""
+        ...
+
     @property
-    def parameters(self) -> Any: ...
+    def parameters(self) -> Any:
+        """Its parameters."""
+        ...
 
 
 class Sink(Protocol):
@@ -47,7 +53,7 @@ class Sink(Protocol):
 class Clock:
     """Seconds by stage, added up over threads."""
 
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -58,7 +64,7 @@ class Clock:
             yield
         finally:
             with self.lock:
-                self.seconds[name] += time.perf_counter() - start
+                self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 class Volume:
@@ -83,12 +89,20 @@ class Volume:
         self.halo = max((p.step.halo(p.parameters, scan) for p in self.parts), default=0)
         self.source = Source(scan, backend)
         self.clock = Clock()
+        self.wide = next((p for p in parts if p.step.name == "extended"), None)
+        #: Rotation centre, columns, once it is known.
+        self.center: float | None = None
         self._middle: tuple[Float32, Float32] | None = None
 
     @property
     def size(self) -> int:
-        """Pixels along an edge of a slice."""
-        return self.scan.shape[2]
+        """Pixels along an edge of a slice; before the centre is known, the most that there may be."""
+        columns = self.scan.shape[2]
+        if self.wide is None:
+            return columns
+        if self.center is None:
+            return 2 * columns
+        return output_columns(self.wide.parameters, self.scan, self.center)
 
     def load(self, work: int) -> Load:
         """Say what this asks of the memory; `work` is what the backend needs for a batch, in bytes."""
@@ -107,7 +121,7 @@ class Volume:
             fixed=work + whole_fields,
             field_frames=frames,
             halo=self.halo,
-            float_copies=2 if changing else 0,
+            float_copies=(2 if changing else 0) + (3 if self.wide else 0),
             whole_frames=whole,
             step=self.rows.step,
         )
@@ -123,16 +137,15 @@ class Volume:
         chosen = [inner[i] for i in np.unique(np.linspace(0, len(inner) - 1, min(most, len(inner))).astype(int))]
         gap = chosen[1] - chosen[0] if len(chosen) > 1 else 1
         with self.clock.stage("center"):
-            if self.halo or any(b - a != gap for a, b in zip(chosen, chosen[1:], strict=False)):
-                blocks = [self._prepared(self.source.block(range(r, r + 1), self.halo), self.before_center) for r in chosen]
+            if self.halo or any(b - a != gap for a, b in pairwise(chosen)):
+                single = [self.source.block(range(row, row + 1), self.halo) for row in chosen]
+                blocks = [self._prepared(block, self.before_center) for block in single]
                 joined = np.concatenate([block.values() for block in blocks], axis=1)
                 return replace(blocks[0], data=joined, rows=np.array(chosen), pending=None)
             rows = range(chosen[0], chosen[-1] + 1, gap)
             return self._prepared(self.source.block(rows), self.before_center)
 
-    def run(
-        self, plan: Plan, center: float, sink: Sink, progress: Callable[[int], None], stop: Callable[[], None]
-    ) -> None:
+    def run(self, plan: Plan, sink: Sink, progress: Callable[[int], None], stop: Callable[[], None]) -> None:
         """Reconstruct all rows that the sink doesn't have yet.
 
         One thread reads the next block and one writes finished slices while this one computes.
@@ -140,8 +153,6 @@ class Volume:
         Parameters
         ----------
         plan : Plan
-        center : float
-            Rotation centre, columns.
         sink : Sink
         progress : callable
             Told how many slices were made.
@@ -161,11 +172,11 @@ class Volume:
         ring = cycle([np.empty((min(BATCH, plan.block), self.size, self.size), np.float32) for _ in range(1 + WAITING)])
         with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
             try:
-                coming = reader.submit(self._read, work[0][1], center) if work else None
+                coming = reader.submit(self._read, work[0][1]) if work else None
                 for i, (first, rows) in enumerate(work):
                     assert coming is not None
                     block = coming.result()
-                    coming = reader.submit(self._read, work[i + 1][1], center) if i + 1 < len(work) else None
+                    coming = reader.submit(self._read, work[i + 1][1]) if i + 1 < len(work) else None
                     for at, slices, tally in self._slices(block, rows, ring, stop):
                         writing.append(writer.submit(self._write, sink, first + at, slices, tally))
                         progress(len(slices))
@@ -174,7 +185,7 @@ class Volume:
                 for future in writing:
                     future.result()
             except BaseException:
-                for future in [*writing, *([coming] if coming else [])]:
+                for future in writing:
                     future.cancel()
                 raise
 
@@ -182,21 +193,27 @@ class Volume:
         """Give the sinogram of the middle row before and after correction, each (angle, column)."""
         if self._middle is None:  # it went through in an attempt before this one
             row = self.rows[len(self.rows) // 2]
-            block = self.source.block(range(row, row + 1), self.halo)
+            block = self.source.block(range(row, row + 1), self.halo, self.center)
             raw = block.data[:, block.halo].astype(np.float32)
             self._middle = (raw, self._prepared(block, self.parts).values()[:, 0])
         return self._middle
 
-    def trial(self, sinogram: Float32, center: float) -> Float32:
-        """Reconstruct one sinogram (angle, column) with some centre: (n, n)."""
-        block = replace(self.source.empty(), data=sinogram[:, None], center=center)
-        out = np.empty((1, self.size, self.size), np.float32)
+    def trial(self, center: float) -> Float32:
+        """Reconstruct the middle row with some centre: (n, n)."""
+        if self.wide is None:
+            block = replace(self.source.empty(), data=self.middle()[1][:, None], center=center)
+        else:  # how the halves are joined depends on the centre
+            row = self.rows[len(self.rows) // 2]
+            block = self._prepared(self.source.block(range(row, row + 1), self.halo, center), self.parts)
+        size = block.data.shape[2]
+        out = np.empty((1, size, size), np.float32)
         self.maker.step.apply(block, self.maker.parameters, out)
-        return out[0]
+        first: Float32 = out[0]
+        return first
 
-    def _read(self, rows: range, center: float) -> Block:
+    def _read(self, rows: range) -> Block:
         with self.clock.stage("read"):
-            return self.source.block(rows, self.halo, center)
+            return self.source.block(rows, self.halo, self.center)
 
     def _write(self, sink: Sink, first: int, slices: Float32, tally: Counter[str]) -> None:
         with self.clock.stage("write"):
@@ -220,7 +237,9 @@ class Volume:
                 slices = next(ring)[: part.data.shape[1]]
                 self.maker.step.apply(part, self.maker.parameters, slices)
             # what was counted for the whole block goes with its first slices
-            yield at, slices, part.tally + block.tally if at == 0 else part.tally
+            if at == 0:
+                part.tally.update(block.tally)
+            yield at, slices, part.tally
 
     def _prepared(self, block: Block, parts: Sequence[Part]) -> Block:
         """Run steps on a block and cut off its halo."""
@@ -229,7 +248,9 @@ class Volume:
             if held and part.step.axis is not Axis.POINT:
                 block.data, held = block.data.copy(), False  # others look at the held counts too
             part.step.apply(block, part.parameters)
-        return _part(block, block.halo, block.data.shape[1] - 2 * block.halo, tally=block.tally) if block.halo else block
+        if not block.halo:
+            return block
+        return _part(block, block.halo, block.data.shape[1] - 2 * block.halo, tally=block.tally)
 
 
 def _part(block: Block, first: int, count: int, tally: Counter[str] | None = None) -> Block:
