@@ -242,7 +242,8 @@ def plan_for(scan: Path, settings: tuple[str, ...], block: int, hold: bool = Fal
     )
 
 
-FRAMES = ("gzip frames", "bitshuffle frames")
+#: Where a read of any row decodes whole frames.
+FRAMES = ("gzip frames", "bitshuffle frames", "gzip tiles")
 STORAGE: dict[str, dict[str, Any]] = {
     "contiguous": {},
     "gzip frames": {"compression": "gzip"},

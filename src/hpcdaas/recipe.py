@@ -94,6 +94,7 @@ class Recipe:
                 raise InputError(f"-s {setting} can't be read.", "Write -s NAME.parameter=value.")
             value = _value(text.strip())
             recipe = recipe._with_scan(key, value) if name == "scan" else recipe._with(name, key, value)
+        _check_order(recipe)
         return recipe
 
     def _with_scan(self, key: str, value: Any) -> Recipe:
