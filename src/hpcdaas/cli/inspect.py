@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hpcdaas.errors import InputError
+
 if TYPE_CHECKING:
     from hpcdaas.recipe import Recipe
     from hpcdaas.scan import Scan
@@ -34,10 +36,13 @@ def inspect(
         content = chosen.resolved()
         print(json.dumps(content) if as_json else chosen.toml(), end="\n" if as_json else "")
         return
+    picture = out or Path(f"{file.stem}_center.png")
+    if picture.suffix != ".png" or not picture.parent.is_dir():
+        raise InputError(f"{picture} can't become a picture.", "Give -o a name that ends with .png, in a folder.")
     scan = open_scan(file, chosen.scan)
     found = describe(scan)
     if center:
-        found["trials"] = _trials(scan, chosen, out or Path(f"{file.stem}_center.png"))
+        found["trials"] = _trials(scan, chosen, picture)
     if as_json:
         print(json.dumps(found))
     else:

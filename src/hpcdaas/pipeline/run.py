@@ -136,7 +136,7 @@ class Job:
 
 
 def _raw(scan: Scan) -> Raw:
-    files = tuple(f.absolute() for f in scan.files)
+    files = tuple(f.parent.resolve() / f.name for f in scan.files)  # links to folders change with the beamtime
     return Raw(scan.name, files, raw_identity(files), scan.metadata, scan.technique, scan.format, scan.shape)
 
 
