@@ -15,12 +15,10 @@ namespace {
 constexpr int pad = max_width;       // columns of a strip beside the grid
 constexpr double pi = std::numbers::pi;
 
-// Between the passes the half-transformed grid lies in tiles [x tile][pair][y tile][tile_x][tile_y], complex: a
-// strip writes runs of whole cache lines, and the last pass reads one piece of memory.
-constexpr int tile_x = 16, tile_y = 8;
-constexpr int tiles_across = 4;                 // that the last pass takes at once: longer runs in the slices
-constexpr int tile_size = 2 * tile_x * tile_y;  // floats
-constexpr int strip_rows = 2 * tile_y;  // with its columns a strip should about fit into a core's second cache
+// Between the passes the half-transformed grid lies in tiles [tile of image rows][pair][tile of grid columns]
+// [tile_edge][tile_edge], complex, so that both passes move runs of memory and few pages.
+constexpr int tile_edge = 16;
+constexpr int tile_size = 2 * tile_edge * tile_edge;  // floats
 
 int divide_up(int a, int b) { return (a + b - 1) / b; }
 
@@ -172,11 +170,11 @@ Fbp::Fbp(FftLibrary& library, const Level& level, FbpGeometry geometry, int widt
     }
     const std::size_t lane = lanes, pairs = lanes / 2;
     samples_ = Buffer(geometry_.angles.size() * (padded_ + 1) * lane);
-    half_ = Buffer(static_cast<std::size_t>(divide_up(n, tile_x)) * tile_x * divide_up(grid, tile_y) * tile_y * lane);
-    const std::size_t for_rows = aligned(lane * n) + 2 * pairs * spaced(padded_) + aligned(2 * (padded_ + 1));
-    const std::size_t for_strips = aligned((grid + 2 * pad) * lane) * strip_rows + (pairs + 1) * spaced(grid);
-    const std::size_t for_columns = (tile_x + tile_x * tiles_across) * spaced(divide_up(grid, tile_y) * tile_y);
-    for (int t = 0; t < threads; ++t) work_.emplace_back(std::max({for_rows, for_strips, for_columns}));
+    half_ = Buffer(static_cast<std::size_t>(divide_up(n, tile_edge)) * divide_up(grid, tile_edge) * tile_size * pairs);
+    const std::size_t for_spectra = aligned(lane * n) + 2 * pairs * spaced(padded_) + aligned(2 * (padded_ + 1));
+    const std::size_t for_strips = aligned((grid + 2 * pad) * lane) * tile_edge + (pairs + 1) * spaced(grid);
+    const std::size_t for_rows = (tile_edge + 1) * spaced(divide_up(grid, tile_edge) * tile_edge);
+    for (int t = 0; t < threads; ++t) work_.emplace_back(std::max({for_spectra, for_strips, for_rows}));
 }
 
 std::size_t Fbp::bytes() const {
@@ -190,7 +188,7 @@ Found Fbp::run(const Projections& p, int first_row, int count, float* const* out
     spectra(p, first_row, count, found);
     if (found.not_finite >= 0) return found;
     strips();
-    columns(count, out);
+    rows(count, out);
     return found;
 }
 
@@ -230,71 +228,66 @@ void Fbp::spectra(const Projections& p, int first_row, int count, Found& found) 
     }
 }
 
-// Strips of grid rows: spread the samples, transform along x, keep the image's columns.
+// Strips of grid columns: spread the samples, transform along y, keep the image's rows.
 void Fbp::strips() {
     const int n = geometry_.columns, pairs = lanes_ / 2;
-    const std::size_t row = aligned(static_cast<std::size_t>(grid_ + 2 * pad) * lanes_);
+    const std::size_t line = aligned(static_cast<std::size_t>(grid_ + 2 * pad) * lanes_);
     const Spread job{grid_,
                      padded_ / 2,
                      static_cast<int>(geometry_.angles.size()),
-                     step_x_.data(),
                      step_y_.data(),
+                     step_x_.data(),
                      samples_.data(),
                      polynomial_.data(),
                      pad,
-                     static_cast<std::ptrdiff_t>(row / lanes_)};
+                     static_cast<std::ptrdiff_t>(line / lanes_)};
     const std::ptrdiff_t stride = spaced(grid_);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads_)
-    for (int s = 0; s < divide_up(grid_, strip_rows); ++s) {
-        const int y0 = s * strip_rows, y1 = std::min(grid_, y0 + strip_rows);
+    for (int s = 0; s < divide_up(grid_, tile_edge); ++s) {
+        const int first = s * tile_edge, width = std::min(tile_edge, grid_ - first);
         float* strip = work_[omp_get_thread_num()].data();
-        float* lines = strip + row * strip_rows;
+        float* lines = strip + line * tile_edge;
         float* done = lines + pairs * stride;
-        std::fill(strip, strip + row * (y1 - y0), 0.0f);
-        level_.spread(job, width_, lanes_, y0, y1, strip);
-        for (int y = 0; y < y1 - y0; ++y) {
-            float* here = strip + row * y;  // first [x][pair], then the kept columns as [pair][x]
+        std::fill(strip, strip + line * width, 0.0f);
+        level_.spread(job, width_, lanes_, first, first + width, strip);
+        for (int x = 0; x < width; ++x) {
+            float* here = strip + line * x;  // first [y][pair], then the kept rows as [pair][y]
             level_.transpose(here + static_cast<std::ptrdiff_t>(pad) * lanes_, pairs, grid_, pairs, lines, stride / 2);
             for (int j = 0; j < pairs; ++j) {
                 grid_fft_(lines + j * stride, done);
                 level_.crop(done, grid_, -(n / 2), n, roll_off_.data(), here + 2 * static_cast<std::ptrdiff_t>(n) * j);
             }
         }
-        for (int y = 0; y < y1 - y0; y += tile_y)
-            for (int x = 0; x < n; x += tile_x)
-                for (int j = 0; j < pairs; ++j)
-                    level_.transpose_away(strip + row * y + 2 * (static_cast<std::ptrdiff_t>(n) * j + x),
-                                     static_cast<std::ptrdiff_t>(row / 2), std::min(tile_y, y1 - y0 - y),
-                                     std::min(tile_x, n - x), tile(x / tile_x, j) + ((y0 + y) / tile_y) * tile_size, tile_y);
+        for (int j = 0; j < pairs; ++j)
+            for (int y = 0; y < n; y += tile_edge)
+                level_.transpose_away(strip + 2 * (static_cast<std::ptrdiff_t>(n) * j + y),
+                                      static_cast<std::ptrdiff_t>(line / 2), width, std::min(tile_edge, n - y),
+                                      tiles(y / tile_edge, j) + s * tile_size, tile_edge);
     }
 }
 
-// Tiles of image columns: transform along y, keep the image's rows, hand both parts to their slices.
-void Fbp::columns(int count, float* const* out) {
-    const int n = geometry_.columns, tiles_y = divide_up(grid_, tile_y), pairs = divide_up(count, 2), first = n / 2;
-    const std::ptrdiff_t stride = spaced(tiles_y * tile_y);
+// Image rows: transform along x, keep the image's columns, hand both parts to their slices.
+void Fbp::rows(int count, float* const* out) {
+    const int n = geometry_.columns, across = divide_up(grid_, tile_edge), pairs = divide_up(count, 2);
+    const std::ptrdiff_t stride = spaced(across * tile_edge);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads_)
-    for (int job = 0; job < divide_up(n, tile_x * tiles_across) * pairs; ++job) {
-        const int x0 = job / pairs * tile_x * tiles_across, j = job % pairs;
-        const int nx = std::min(tile_x * tiles_across, n - x0);
+    for (int job = 0; job < divide_up(n, tile_edge) * pairs; ++job) {
+        const int first = job / pairs * tile_edge, j = job % pairs, height = std::min(tile_edge, n - first);
         float* lines = work_[omp_get_thread_num()].data();
-        float* done = lines + tile_x * stride;
-        for (int x = 0; x < nx; x += tile_x) {
-            const float* from = tile((x0 + x) / tile_x, j);
-            const int some = std::min(tile_x, nx - x);
-            level_.gather(from, tiles_y, some, tile_x, stride, lines);
-            for (int i = 0; i < some; ++i) grid_fft_(lines + i * stride, done + (x + i) * stride);
+        float* done = lines + tile_edge * stride;
+        level_.gather(tiles(job / pairs, j), across, height, stride, lines);
+        for (int y = 0; y < height; ++y) {
+            grid_fft_(lines + y * stride, done);
+            const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(first + y) * n;
+            level_.unload(done, grid_, -(n / 2), n, roll_off_.data(), out[2 * j] + row,
+                          2 * j + 1 < count ? out[2 * j + 1] + row : nullptr);
         }
-        float* re = out[2 * j] + x0;
-        float* im = 2 * j + 1 < count ? out[2 * j + 1] + x0 : nullptr;
-        const std::ptrdiff_t below = static_cast<std::ptrdiff_t>(first) * n;
-        level_.unload(done + 2 * (grid_ - first), stride / 2, nx, first, roll_off_.data(), re, im, n);
-        level_.unload(done, stride / 2, nx, n - first, roll_off_.data() + first, re + below, im ? im + below : nullptr, n);
     }
 }
 
-float* Fbp::tile(int x_tile, int pair) {
-    return half_.data() + (static_cast<std::size_t>(x_tile) * (lanes_ / 2) + pair) * divide_up(grid_, tile_y) * tile_size;
+float* Fbp::tiles(int row_tile, int pair) {
+    return half_.data() +
+           (static_cast<std::size_t>(row_tile) * (lanes_ / 2) + pair) * divide_up(grid_, tile_edge) * tile_size;
 }
 
 }  // namespace hpcdaas

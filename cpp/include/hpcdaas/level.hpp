@@ -38,7 +38,7 @@ struct Tally {
     bool finite = true;
 };
 
-// What spreads samples onto a strip of grid rows.
+// What spreads samples onto a strip of grid rows (of either axis: a strip's rows lie along "x").
 struct Spread {
     int grid;                // G, points along each axis
     int half;                // P/2: samples k = −P/2 … P/2 of each angle
@@ -79,13 +79,12 @@ struct Level {
     // The same, for an `out` that is not read again soon.
     void (*transpose_away)(const float* in, std::ptrdiff_t in_stride, int rows, int columns, float* out,
                            std::ptrdiff_t out_stride);
-    // Tiles [tile][x][8], complex, to columns out[x][tile·8 + y], `stride` floats apart.
-    void (*gather)(const float* tiles, int count, int nx, int tile_x, std::ptrdiff_t stride, float* out);
+    // Tiles [tile][16][16], complex, to lines out[i][16 tile + …], `stride` floats apart.
+    void (*gather)(const float* tiles, int count, int lines, std::ptrdiff_t stride, float* out);
     // out[i] = in[(i + first) mod grid] × factor[i], complex × real, i < columns.
     void (*crop)(const float* in, int grid, int first, int columns, const float* factor, float* out);
-    // Columns of complex numbers in[x][y] to out_re[y][x], out_im[y][x] (the latter may be null) × factor[y].
-    void (*unload)(const float* in, std::ptrdiff_t in_stride, int nx, int ny, const float* factor, float* re, float* im,
-                   std::ptrdiff_t out_stride);
+    // Real parts of in[(i + first) mod grid] × factor[i] to re[i], imaginary ones to im[i] (which may be null).
+    void (*unload)(const float* in, int grid, int first, int columns, const float* factor, float* re, float* im);
     // Adds the samples that touch grid rows y0 … y1−1 to strip [y1 − y0][row][lanes]. width: 3 … 8.
     void (*spread)(const Spread&, int width, int lanes, int y0, int y1, float* strip);
     // Adds rays through a tile of pixels: tile [y][x][lanes], lines [angle][column][lanes].

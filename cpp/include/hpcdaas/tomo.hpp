@@ -59,9 +59,9 @@ std::vector<double> difference_response(const std::vector<double>& response);
 // D. G. Nishimura, J. M. Pauly, IEEE Trans. Med. Imaging 24 (2005) 799). Two real slices make one
 // complex transform, up to eight such pairs go through at once as vector lanes.
 //
-// The grid never lies in memory as a whole: a strip of rows is filled, transformed along x while it
-// is in the cache, and only the columns that are kept are stored, in tiles that the transforms
-// along y then read in one piece.
+// The grid never lies in memory as a whole: a strip of columns is filled, transformed along y while it
+// is in the cache, and only the rows that are kept are stored, in tiles from which the transforms
+// along x then make whole rows of the slices.
 class Fbp {
 public:
     Fbp(FftLibrary& library, const Level& level, FbpGeometry geometry, int width, int grid, int lanes, int threads);
@@ -73,8 +73,8 @@ public:
 private:
     void spectra(const Projections& p, int first_row, int count, Found& found);
     void strips();
-    void columns(int count, float* const* out);
-    float* tile(int x_tile, int pair);
+    void rows(int count, float* const* out);
+    float* tiles(int row_tile, int pair);
 
     const Level& level_;
     FbpGeometry geometry_;
