@@ -61,8 +61,8 @@ class Parts:
 
     def reconstruct(self, work: Tomography) -> None:
         """Find the centre and make all slices, which nobody keeps."""
-        center = work.find_center().center
-        work.volume.run(self.plan, center, Nowhere(), progress=lambda done: None, stop=lambda: None)
+        work.volume.center = work.find_center().center
+        work.volume.run(self.plan, Nowhere(), progress=lambda done: None, stop=lambda: None)
 
     def compute(self) -> float:
         """Hold the counts; then give the seconds of `reconstruct`."""

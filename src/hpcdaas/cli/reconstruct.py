@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,11 +42,6 @@ def reconstruct(
 ) -> None:
     """Reconstruct a scan into a result file and register it; interrupted, the same command goes on."""
     one_rank()
-    from hpcdaas import pipeline
-
-    chosen = resolve(recipe, setting, center, rows)
-    if preview:
-        chosen = _three_rows(file, chosen)
     options: dict[str, Any] = {
         "backend": backend,
         "memory": memory,
@@ -53,6 +50,11 @@ def reconstruct(
         "catalog": catalog,
     }
     with watching(quiet=as_json) as watcher:
+        from hpcdaas import pipeline
+
+        chosen = resolve(recipe, setting, center, rows)
+        if preview:
+            chosen = _three_rows(file, chosen)
         result = pipeline.reconstruct(file, chosen, out, watcher=watcher, register_result=not preview, **options)
     picture = _picture(result) if preview else None
     if as_json:
@@ -116,19 +118,6 @@ def _picture(result: Result) -> Path:
 @contextmanager
 def watching(quiet: bool) -> Iterator[Watcher]:
     """Show progress on standard error and turn signals into a checkpoint at the next boundary."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from hpcdaas.pipeline import Watcher
-
-    console = Console(stderr=True, quiet=quiet)
     caught: list[int] = []
 
     def catch(number: int, frame: Any) -> None:
@@ -140,14 +129,27 @@ def watching(quiet: bool) -> Iterator[Watcher]:
         if caught:
             raise Interrupted(f"Stopped by {signal.Signals(caught[0]).name} with a checkpoint.")
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.signal(number, catch) for number in signals}
-    bar = Progress(
-        TextColumn("slices"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=quiet or not sys.stderr.isatty(),
-    )  # fmt: skip
-    task = bar.add_task("slices", total=None)
+    # before the imports, which take a second
+    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     try:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        from hpcdaas.pipeline import Watcher
+
+        console = Console(stderr=True, quiet=quiet)
+        bar = Progress(
+            TextColumn("slices"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+            console=console, transient=True, disable=quiet or not sys.stderr.isatty(),
+        )  # fmt: skip
+        task = bar.add_task("slices", total=None)
         with bar:
             yield Watcher(
                 say=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
