@@ -20,7 +20,7 @@ class Raw:
     files : tuple of Path
         Absolute; the file that was opened first, then what its links reach.
     identity : str
-        64 hex digits (contract, 3).
+        64 hex digits; `hpcdaas.run.raw_identity`.
     metadata : mapping
         What the file says of sample, proposal, times ...
     technique, format : str

@@ -1,4 +1,4 @@
-"""The identity of a run: what was measured, and what is done with it (contract, 3)."""
+"""The identity of a run: what was measured, and what is done with it."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ app.add_typer(catalog.app, name="catalog")
 
 
 def main() -> None:
-    """Run the command line and exit with the contract's codes."""
+    """Run the command line and exit with 0 done, 1 failed, 2 input wrong, 3 interrupted."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     as_json = "--json" in arguments

@@ -25,7 +25,7 @@ from hpcdaas.tomo.plan import Plan, make_plan
 from hpcdaas.tomo.store import Store, limits, store
 from hpcdaas.tomo.volume import Volume
 
-#: A centre with less confidence is not used unasked (contract, 5).
+#: A centre with less confidence is not used unasked.
 SURE = 0.5
 #: Trial slices for the report: steps of the centre in columns, and the edge of the piece that is kept.
 TRIAL_STEPS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)

@@ -43,7 +43,7 @@ def fbp(block: Block, parameters: Fbp, out: Float32) -> None:
     """Filtered back-projection by gridding in Fourier space, to a stated error.
 
     f(x, y) = Σ w q(θ, centre + x cos θ + y sin θ) / pixel size, q the filtered projection as a
-    trigonometric polynomial (contract, 5). By the projection-slice theorem the sum is a non-uniform
+    trigonometric polynomial (docs/results.md). By the projection-slice theorem the sum is a non-uniform
     Fourier transform of samples on radial lines: J. D. O'Sullivan, IEEE Trans. Med. Imaging 4, 200
     (1985); kernel after P. J. Beatty, D. G. Nishimura, J. M. Pauly, ibid. 24, 799 (2005).
 
