@@ -405,7 +405,10 @@ def test_catalog(shell: CommandLine, scan: Path, uri: str) -> None:
         ("scan = 3\n[[step]]\nuse = 'fbp'", r"\[scan\]"),
         ("[scan]\ncentre = 3\n[[step]]\nuse = 'fbp'", "'center'"),
         ("[[step]]\nuse = 'flatfield'\n[[step]]\nuse = 'fbp'", "centre"),
-        ("[[step]]\nuse = 'minus_log'\n[[step]]\nuse = 'flatfield'\n[[step]]\nuse = 'fbp'\n[scan]\ncenter = 33", "flatfield"),
+        (
+            "scan.center=33" + "".join(f"\n[[step]]\nuse='{use}'" for use in ("minus_log", "flatfield", "fbp")),
+            "'flatfield' is there twice, or after",
+        ),
     ],
 )  # fmt: skip
 def test_recipe(shell: CommandLine, scan: Path, tmp_path: Path, content: str, says: str) -> None:

@@ -217,6 +217,22 @@ def test_signal_makes_a_checkpoint(truth: Truth, shell: CommandLine, out: Path, 
     check_whole(truth, shell, out, shell.run(*truth.command(out)))
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_signal_while_starting(truth: Truth, shell: CommandLine, out: Path, number: signal.Signals) -> None:
+    script = f"""
+import os
+from hpcdaas.cli import reconstruct
+resolve = reconstruct.resolve
+def early(*arguments):
+    os.kill(os.getpid(), {int(number)})
+    return resolve(*arguments)
+reconstruct.resolve = early
+"""
+    ended = shell.run(*truth.command(out), script=script + MAIN)
+    assert ended.code == 3, ended.err
+    check_whole(truth, shell, out, shell.run(*truth.command(out)))
+
+
 def test_signal_with_json(truth: Truth, shell: CommandLine, out: Path) -> None:
     process = shell.start(*truth.command(out), "--json")
     until(lambda: journaled(out), process)
@@ -233,6 +249,13 @@ def interrupted(truth: Truth, shell: CommandLine, out: Path) -> bytes:
     process.signal(signal.SIGTERM)
     assert process.end().code == 3
     return (out / "result.h5.partial" / "journal").read_bytes()
+
+
+def test_going_on_takes_its_fft_plans_along(truth: Truth, shell: CommandLine, out: Path) -> None:
+    """Another process may measure other plans, and so get other last bits: the checkpoint knows the first ones."""
+    interrupted(truth, shell, out)
+    shell.environment["XDG_CACHE_HOME"] = str(out.parent / "empty")
+    check_whole(truth, shell, out, shell.run(*truth.command(out)))
 
 
 def test_what_is_done_is_not_done_again(truth: Truth, shell: CommandLine, out: Path) -> None:
@@ -258,8 +281,7 @@ def test_a_wrong_option_leaves_the_checkpoint(
 def test_less_memory_is_obeyed_by_the_attempt_that_goes_on(truth: Truth, shell: CommandLine, out: Path) -> None:
     interrupted(truth, shell, out)
     saved = json.loads((out / "result.h5.partial" / "checkpoint.json").read_text())
-    less = int(0.97 * saved["plan"]["bytes"])
-    ended = shell.run(*truth.command(out), "--memory", less)
+    ended = shell.run(*truth.command(out), "--memory", saved["plan"]["bytes"] - 1)
     assert "starting anew" in ended.err
     assert ended.code == 0, ended.err
     assert np.allclose(voxels(out / "result.h5"), truth.voxels, rtol=0, atol=1e-5 * np.abs(truth.voxels).max())
