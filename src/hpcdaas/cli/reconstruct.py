@@ -55,8 +55,9 @@ def reconstruct(
         chosen = resolve(recipe, setting, center, rows)
         if preview:
             chosen = _three_rows(file, chosen)
-            # what draws the picture takes half a second to import: that long the data are worked on
-            threading.Thread(target=importlib.import_module, args=("hpcdaas.view.preview",), daemon=True).start()
+        # what draws the picture takes half a second to import: that long the data are worked on
+        drawing = "hpcdaas.view.preview" if preview else "hpcdaas.view.figures"
+        threading.Thread(target=importlib.import_module, args=(drawing,), daemon=True).start()
         result = pipeline.reconstruct(file, chosen, out, watcher=watcher, register_result=not preview, **options)
     picture = _picture(result) if preview else None
     if as_json:
