@@ -20,6 +20,9 @@ constexpr double pi = std::numbers::pi;
 constexpr int tile_edge = 16;
 constexpr int tile_size = 2 * tile_edge * tile_edge;  // floats
 
+constexpr int crowded = 64;        // grid columns beside the middle that most lines cross
+constexpr int summed_angles = 40;  // that are added up before they are added to the others
+
 int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 double bessel_i0(double x) {
@@ -172,7 +175,7 @@ Fbp::Fbp(FftLibrary& library, const Level& level, FbpGeometry geometry, int widt
     samples_ = Buffer(geometry_.angles.size() * (padded_ + 1) * lane);
     half_ = Buffer(static_cast<std::size_t>(divide_up(n, tile_edge)) * divide_up(grid, tile_edge) * tile_size * pairs);
     const std::size_t for_spectra = aligned(lane * n) + 2 * pairs * spaced(padded_) + aligned(2 * (padded_ + 1));
-    const std::size_t for_strips = aligned((grid + 2 * pad) * lane) * tile_edge + (pairs + 1) * spaced(grid);
+    const std::size_t for_strips = 2 * aligned((grid + 2 * pad) * lane) * tile_edge + (pairs + 1) * spaced(grid);
     const std::size_t for_rows = (tile_edge + 1) * spaced(divide_up(grid, tile_edge) * tile_edge);
     for (int t = 0; t < threads; ++t) work_.emplace_back(std::max({for_spectra, for_strips, for_rows}));
 }
@@ -234,7 +237,8 @@ void Fbp::strips() {
     const std::size_t line = aligned(static_cast<std::size_t>(grid_ + 2 * pad) * lanes_);
     const Spread job{grid_,
                      padded_ / 2,
-                     static_cast<int>(geometry_.angles.size()),
+                     0,
+                     0,
                      step_y_.data(),
                      step_x_.data(),
                      samples_.data(),
@@ -248,8 +252,7 @@ void Fbp::strips() {
         float* strip = work_[omp_get_thread_num()].data();
         float* lines = strip + line * tile_edge;
         float* done = lines + pairs * stride;
-        std::fill(strip, strip + line * width, 0.0f);
-        level_.spread(job, width_, lanes_, first, first + width, strip);
+        fill_strip(job, first, width, strip, done + stride);
         for (int x = 0; x < width; ++x) {
             float* here = strip + line * x;  // first [y][pair], then the kept rows as [pair][y]
             level_.transpose(here + static_cast<std::ptrdiff_t>(pad) * lanes_, pairs, grid_, pairs, lines, stride / 2);
@@ -263,6 +266,23 @@ void Fbp::strips() {
                 level_.transpose_away(strip + 2 * (static_cast<std::ptrdiff_t>(n) * j + y),
                                       static_cast<std::ptrdiff_t>(line / 2), width, std::min(tile_edge, n - y),
                                       tiles(y / tile_edge, j) + s * tile_size, tile_edge);
+    }
+}
+
+// Spreads all angles onto a strip. Near the grid's middle all lines cross: adding thousands of nearly equal numbers to a
+// cell one by one costs 1e-5, and so, where less is asked for, some angles at a time are added up and then their sums.
+void Fbp::fill_strip(Spread job, int first, int width, float* strip, float* some) const {
+    const int angles = static_cast<int>(geometry_.angles.size());
+    const bool careful = width_ > 5 && std::abs(first + width / 2 - grid_ / 2) < crowded;
+    const int share = careful ? summed_angles : angles;
+    const std::size_t floats = static_cast<std::size_t>(job.row) * lanes_ * width;
+    for (job.from = 0; job.from < angles; job.from = job.to) {
+        float* target = job.from == 0 ? strip : some;
+        std::fill(target, target + floats, 0.0f);
+        job.to = std::min(angles, job.from + share);
+        level_.spread(job, width_, lanes_, first, first + width, target);
+        if (target == some)
+            for (std::size_t i = 0; i < floats; ++i) strip[i] += some[i];
     }
 }
 

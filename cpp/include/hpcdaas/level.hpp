@@ -42,7 +42,7 @@ struct Tally {
 struct Spread {
     int grid;                // G, points along each axis
     int half;                // P/2: samples k = −P/2 … P/2 of each angle
-    int angles;
+    int from, to;            // angles: the first, and the one after the last
     const double* step_x;    // grid points per sample, for each angle
     const double* step_y;
     const float* samples;    // [angle][k + P/2][lane]

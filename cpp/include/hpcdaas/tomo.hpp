@@ -73,6 +73,7 @@ public:
 private:
     void spectra(const Projections& p, int first_row, int count, Found& found);
     void strips();
+    void fill_strip(Spread job, int first, int width, float* strip, float* some) const;
     void rows(int count, float* const* out);
     float* tiles(int row_tile, int pair);
 

@@ -87,7 +87,7 @@ class CpuBackend:
         lanes: int = _core.lanes_for(rows)
         _, grid = gridding(columns, eps)
         padded = next_smooth(int(np.ceil(padding * columns)))
-        each_thread = lanes * 4 * (18 * (grid + 16) + columns + 4 * padded) + 16 * 80 * (grid + 16)
+        each_thread = lanes * 4 * (34 * (grid + 16) + columns + 4 * padded) + 16 * 80 * (grid + 16)
         lines = angles * max(padded + 1, int(1.5 * columns) + 8)  # of one lane: spectra of `fbp`, or filtered rows
         return 4 * lanes * (lines + columns * (grid + 16)) + self.threads * each_thread
 
