@@ -157,7 +157,7 @@ def parse_slice(text: str | None, length: int) -> slice:
         return slice(0, length, 1)
     numbers = [int(part) if part else None for part in text.split(":")]
     start, stop = numbers[0] or 0, length if numbers[1] is None else numbers[1]
-    step = (numbers[2] if len(numbers) > 2 else None) or 1
-    if not 0 <= start < stop <= length:
+    step = numbers[2] if len(numbers) > 2 and numbers[2] is not None else 1
+    if not 0 <= start < stop <= length or step < 1:
         raise InputError(f"The range {text} is empty or outside 0:{length}.")
     return slice(start, stop, step)
