@@ -207,6 +207,21 @@ def test_wrong_calls_are_refused() -> None:
         stack.read(slice(0, 3), slice(None), np.empty((3, ROWS, COLUMNS), "f4"))
 
 
+@pytest.mark.parametrize("storage", [{}, {"chunks": (1, ROWS, COLUMNS), "compression": "gzip"}])
+def test_a_virtual_dataset_decodes_what_its_sources_do(folder: Path, storage: dict[str, Any]) -> None:
+    array = an_array("u2")
+    layout = h5py.VirtualLayout(array.shape, "u2")
+    for name, cut, kept in (("plain", slice(0, 6), {}), ("packed", slice(6, FRAMES), storage)):
+        with h5py.File(folder / f"{name}.h5", "w") as file:
+            file.create_dataset("data", data=array[cut], **kept)
+        layout[cut] = h5py.VirtualSource(f"{name}.h5", "data", array[cut].shape)
+    with h5py.File(folder / "mixed.h5", "w") as file:
+        file.create_virtual_dataset("data", layout)
+    with Tree(folder / "mixed.h5") as tree, stack_of(tree, tree.dataset("/data")) as stack:
+        assert stack.whole_frames is bool(storage)
+        np.testing.assert_array_equal(stack.read(slice(None), slice(None)), array)
+
+
 def test_virtual_datasets(folder: Path) -> None:
     array = an_array("u2")
     for name, part in (("a", array[0::2]), ("b", array[1::2])):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -33,12 +33,17 @@ class DecodedFrames(Stack):
         How it is stored.
     unwritten : ndarray
         Frames that have no data.
+    whole_frames : bool, optional
+        Whether every read decodes whole frames, where the chunks of `storage` don't say so.
     """
 
-    def __init__(self, dataset: h5py.Dataset, storage: Storage, unwritten: NDArray[np.intp]) -> None:
+    def __init__(
+        self, dataset: h5py.Dataset, storage: Storage, unwritten: NDArray[np.intp], whole_frames: bool = False
+    ) -> None:
         chunk = storage.chunk
         tall = chunk is not None and chunk[1] > dataset.shape[1] // 4
-        super().__init__(dataset.shape, dataset.dtype, storage, whole_frames=storage.kind == "compressed" and tall)
+        whole = whole_frames or (storage.kind == "compressed" and tall)
+        super().__init__(dataset.shape, dataset.dtype, storage, whole)
         self.path = Path(dataset.file.filename)
         self.name: str = dataset.name
         self._unwritten = unwritten
@@ -198,19 +203,19 @@ def _virtual(tree: Tree, dataset: h5py.Dataset) -> Stack:
         raise InputError(f"{where} is a virtual dataset of shape {dataset.shape}; (frame, row, column) is needed.")
     pixels = dataset.shape[1] * dataset.shape[2]
     written = np.zeros(dataset.shape[0], np.int64)
-    checked: dict[tuple[str, str], tuple[tuple[int, ...], bool]] = {}
+    checked: dict[tuple[str, str], _Source] = {}
     for source in dataset.virtual_sources():
         key = (source.file_name.replace("%b", "0"), source.dset_name.replace("%b", "0"))
         if key not in checked:
             checked[key] = _source(tree, dataset, *key)
-        shape, whole = checked[key]
+        known = checked[key]
         shown = _frames_of(source.vspace, dataset.shape[0])
         if shown is None:  # a mapping without end: HDF5 itself takes the extent from what is there
             written[:] = pixels
-        elif whole and not _beyond(source, shape):
+        elif known.written and not _beyond(source, known.shape):
             written[shown] += source.vspace.get_select_npoints() // max(1, len(shown))
     gone = np.flatnonzero(written < pixels)
-    return DecodedFrames(dataset, Storage("virtual", None), gone)
+    return DecodedFrames(dataset, Storage("virtual"), gone, any(known.whole_frames for known in checked.values()))
 
 
 def _frames_of(space: h5py.h5s.SpaceID, frames: int) -> NDArray[np.intp] | None:
@@ -238,8 +243,16 @@ def _beyond(mapping: Any, shape: tuple[int, ...]) -> bool:
 _ENDLESS = 2**62
 
 
-def _source(tree: Tree, dataset: h5py.Dataset, file_name: str, name: str) -> tuple[tuple[int, ...], bool]:
-    """Shape of a virtual dataset's source, and whether all of it was written."""
+class _Source(NamedTuple):
+    """A virtual dataset's source: its shape, whether all was written, whether reads decode whole frames."""
+
+    shape: tuple[int, ...]
+    written: bool
+    whole_frames: bool
+
+
+def _source(tree: Tree, dataset: h5py.Dataset, file_name: str, name: str) -> _Source:
+    """Look at a source of a virtual dataset."""
     where = f"{dataset.name} in {dataset.file.filename}"
     parent = Path(dataset.file.filename)
     path = parent if file_name == "." else linked_file(parent, file_name)
@@ -254,7 +267,7 @@ def _source(tree: Tree, dataset: h5py.Dataset, file_name: str, name: str) -> tup
             raise DanglingError(f"{where} is made of {name} in {path}, and there is nothing.")
         if target.ndim not in (2, 3):
             tree.use(*inside.files, Path(target.file.filename))
-            return target.shape, True
+            return _Source(target.shape, written=True, whole_frames=False)
         stack = stack_of(inside, target)
         tree.use(*inside.files)
-        return target.shape, not stack.unwritten().size
+        return _Source(target.shape, not stack.unwritten().size, stack.whole_frames)
