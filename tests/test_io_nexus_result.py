@@ -100,12 +100,14 @@ def test_every_number_has_units(file: h5py.File) -> None:
     lacking = []
 
     def visit(name: str, node: Any) -> None:
-        number = isinstance(node, h5py.Dataset) and node.dtype.kind in "fiu"
-        if number and "units" not in node.attrs and not name.startswith("entry/diagnostics"):
+        if isinstance(node, h5py.Dataset) and node.dtype.kind in "fiu" and "units" not in node.attrs:
             lacking.append(name)
 
     file.visititems(visit)
-    assert set(lacking) <= {"entry/process/attempt"}
+    assert lacking == []
+    expected = {"sinogram_raw": "counts", "sinogram": "1", "center_trials": "1/m", "cut_x": "1/m"}
+    expected |= {"center_values": "pixel"}
+    assert {name: item.attrs["units"] for name, item in file["entry/diagnostics"].items()} == expected
 
 
 def test_without_pixel_size_everything_is_per_pixel(shell: CommandLine, tmp_path: Path) -> None:

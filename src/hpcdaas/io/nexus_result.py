@@ -20,6 +20,8 @@ from hpcdaas.io.partial import Partial
 
 #: Datasets above 1 MiB begin at multiples of this: a block of most parallel file systems.
 ALIGNMENT = 1 << 20
+#: Of diagnostics that aren't made of the volume's values; a sinogram holds line integrals.
+DIAGNOSTIC_UNITS = {"sinogram_raw": "counts", "sinogram": "1", "center_values": "pixel"}
 LATER = "Nothing is lost: when there is room, the same command goes on."
 
 
@@ -180,7 +182,8 @@ class Description:
     title, sample : str
         From the raw file; empty where it doesn't say.
     diagnostics : mapping
-        Arrays; ``row`` is the detector row of the sinograms.
+        Arrays, those that `DIAGNOSTIC_UNITS` doesn't name in `units`; ``row`` is the detector row of
+        the sinograms.
     """
 
     process: Mapping[str, Any]
@@ -225,6 +228,8 @@ def describe_result(path: Path, d: Description) -> None:
         process = _group(entry, "process", "NXprocess")
         for name, value in d.process.items():
             process[name] = value
+            if not isinstance(value, str):
+                process[name].attrs["units"] = ""
         metrics = _group(entry, "metrics", "NXcollection")
         for name, value in d.metrics.items():
             number, unit = (value["value"], value["unit"]) if isinstance(value, Mapping) else (value, "")
@@ -234,6 +239,7 @@ def describe_result(path: Path, d: Description) -> None:
         diagnostics.attrs["row"] = d.row
         for name, array in d.diagnostics.items():
             diagnostics[name] = array
+            diagnostics[name].attrs["units"] = DIAGNOSTIC_UNITS.get(name, d.units)
 
 
 def _group(parent: h5py.Group, name: str, kind: str) -> h5py.Group:
