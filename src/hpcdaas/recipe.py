@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date, time
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,6 +101,8 @@ class Recipe:
     def _with_scan(self, key: str, value: Any) -> Recipe:
         table = self.scan.model_dump(exclude_unset=True)
         head, dot, rest = key.partition(".")
+        if dot and head != "paths":
+            raise InputError(f"[scan] has no '{key}'.", nearest(head, ScanTable.model_fields))
         table[head] = {**table.get(head, {}), rest: value} if dot else value
         return replace(self, scan=_parameters(ScanTable, table, "[scan]"))
 
@@ -115,6 +118,11 @@ class Recipe:
             new = replace(old, parameters=_parameters(old.step.parameters, given, f"step '{name}'"))
             return replace(self, steps=(*self.steps[: found[0]], new, *self.steps[found[0] + 1 :]))
         step = _known(name)
+        called = [s.name for s in self.steps if s.step is step]
+        if called:
+            raise InputError(
+                f"The recipe's step of the kind '{name}' is called '{called[0]}'.", f"-s {called[0]}.{key}=..."
+            )
         new = RecipeStep(step, name, _parameters(step.parameters, {key: value}, f"step '{name}'"))
         place = next((i for i, s in enumerate(self.steps) if s.step.place > step.place), len(self.steps))
         return replace(self, steps=(*self.steps[:place], new, *self.steps[place:]))
@@ -206,9 +214,10 @@ def _parameters(model: type[P], given: Mapping[str, Any], where: str) -> P:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+    return text if isinstance(value, date | time) else value  # 10:50:10 is rows, not ten to eleven
 
 
 def _toml(value: Any) -> str:

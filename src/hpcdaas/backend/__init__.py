@@ -90,6 +90,19 @@ class FbpPlan:
         return 2 * (len(self.response) - 1)
 
 
+def next_smooth(n: int) -> int:
+    """Give the smallest even number 2^a 3^b 5^c 7^d that is at least n: a length for fast transforms."""
+    length = max(2, n + n % 2)
+    while True:
+        rest = length
+        for prime in (2, 3, 5, 7):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 2
+
+
 class Backend(Protocol):
     """The primitives that algorithms are written against."""
 

@@ -113,7 +113,8 @@ class Partial:
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW):
-            os.utime(self._lease)
+            with suppress(OSError):  # a file system that is away for a moment: `held` tells when it matters
+                os.utime(self._lease)
 
     def held(self) -> bool:
         """Say whether the lease is still ours."""
@@ -122,6 +123,10 @@ class Partial:
         except (OSError, ValueError):
             return False
         return bool(holder.get("token") == self._token)
+
+    def _check_lease(self) -> None:
+        if not self.held():
+            raise HpcdaasError(f"Another process took over {self.result}.", "This one ends; look at the other's log.")
 
     def checkpoint(self) -> dict[str, Any] | None:
         """Give what was saved of this run before, or None."""
@@ -149,7 +154,14 @@ class Partial:
         return list(entries.values())
 
     def note(self, first: int, count: int, tally: Mapping[str, int]) -> None:
-        """Add slices to the journal; their data must be synced already."""
+        """Add slices to the journal; their data must be synced already.
+
+        Raises
+        ------
+        HpcdaasError
+            If the lease was lost: the journal is another process's now.
+        """
+        self._check_lease()
         entry = json.dumps({"first": first, "count": count, "tally": dict(tally)})
         line = f"\n{entry}\n".encode()  # apart from a torn line before it
         descriptor = os.open(self._journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o660)
@@ -197,10 +209,7 @@ class Partial:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if not self.held():
-            raise HpcdaasError(
-                f"Another process took over {self.result}.", "Look at its log; this one wrote nothing there."
-            )
+        self._check_lease()
         self.data.replace(self.result)
         sync_folder(self.result.parent)
         self.discard()

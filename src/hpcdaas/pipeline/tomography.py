@@ -21,7 +21,7 @@ from hpcdaas.step import Axis
 from hpcdaas.tomo.center import CenterEstimate
 from hpcdaas.tomo.field_of_view import find_axis
 from hpcdaas.tomo.flatfield import check_flats
-from hpcdaas.tomo.plan import Plan, make_plan
+from hpcdaas.tomo.plan import BATCH, Plan, make_plan
 from hpcdaas.tomo.store import Store, limits, store
 from hpcdaas.tomo.volume import Volume
 
@@ -68,7 +68,11 @@ class Tomography:
         angles, _, columns = self.scan.shape
         trials = len(TRIAL_STEPS) * min(TRIAL_EDGE, self.volume.size) ** 2
         cut = len(self.rows) * self.volume.size
-        return 4 * (2 * angles * columns + trials + cut) + 8 * (len(self.rows) + 2 * self.volume.size) + TEXT
+        return (
+            4 * (angles * (columns + self.volume.size) + trials + cut)
+            + 8 * (len(self.rows) + 2 * self.volume.size)
+            + TEXT
+        )
 
     @property
     def layout(self) -> Layout:
@@ -81,6 +85,8 @@ class Tomography:
         maker = self.volume.maker.parameters
         padding, eps = getattr(maker, "padding", 2.0), getattr(maker, "eps", 1e-3)
         work = self.backend.work_bytes(self.volume.size, len(self.rows), self.scan.shape[0], padding, eps)
+        if self.store != Store():  # a batch is converted or cropped while the next one is computed
+            work += 8 * min(BATCH, len(self.rows)) * self.volume.size**2
         return make_plan(self.volume.load(work), self.memory)
 
     def find_center(self) -> CenterEstimate:
@@ -91,13 +97,8 @@ class Tomography:
         InputError
             If it can't be found with confidence.
         """
-        known = self.recipe.scan.center if self.recipe.scan.center is not None else self.scan.center
-        if known is not None:
-            if not 0 <= known <= self.scan.shape[2] - 1:
-                raise InputError(
-                    f"The centre {known:g} is off the detector, whose columns are 0 to {self.scan.shape[2] - 1}."
-                )
-            return CenterEstimate(known, 1.0, {}, "given")
+        if self.scan.center is not None:  # the reader has seen to it that it is on the detector
+            return CenterEstimate(self.scan.center, 1.0, {}, "given")
         finder = self.recipe.only(Axis.SCAN)
         if not finder:
             raise InputError("The recipe doesn't look for the centre.", "Give --center, or add the step 'center'.")
@@ -171,8 +172,10 @@ class Tomography:
         self.volume.run(plan, sink, made, watcher.stop)
 
     def _limits(self, center: float) -> tuple[float, float]:
-        if self.store.dtype == "float32" or (self.store.low is not None and self.store.high is not None):
-            return self.store.low or 0.0, self.store.high or 1.0
+        if self.store.dtype == "float32":
+            return 0.0, 1.0
+        if self.store.low is not None and self.store.high is not None:
+            return self.store.low, self.store.high
         return limits(self.volume.trial(center), self.store)
 
     def _diagnostics(self, center: float) -> dict[str, NDArray[Any]]:
@@ -201,9 +204,9 @@ class Tomography:
         slices : ndarray, (k, edge, edge), float32
         """
         centers = [center + step for step in TRIAL_STEPS if 0 <= center + step <= self.scan.shape[2] - 1]
-        slices = [self.volume.trial(c) for c in centers]
+        slices = [_middle(self.volume.trial(c), edge or self.volume.size) for c in centers]
         smallest = min(len(one) for one in slices)
-        return centers, np.stack([_middle(one, min(edge or smallest, smallest)) for one in slices])
+        return centers, np.stack([_middle(one, smallest) for one in slices])
 
     def description(self, outcome: Outcome, process: dict[str, Any], seconds: dict[str, float]) -> Description:
         """Say what the result file says beside its volume."""

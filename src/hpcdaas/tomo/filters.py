@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcdaas.backend import next_smooth
 from hpcdaas.errors import InputError, nearest
 
 Filter = Literal["ramp", "shepp", "hann", "cosine", "parzen"]
@@ -29,11 +30,7 @@ def padded_length(columns: int, padding: float) -> int:
     int
         The smallest even 2^a·3^b·5^c·7^d that is at least `padding` times `columns`.
     """
-    length = max(2, math.ceil(padding * columns))
-    length += length % 2
-    while not _is_smooth(length):
-        length += 2
-    return length
+    return next_smooth(math.ceil(padding * columns))
 
 
 def response(name: str, columns: int, padding: float) -> NDArray[np.float64]:
@@ -71,14 +68,6 @@ def response(name: str, columns: int, padding: float) -> NDArray[np.float64]:
     h[0] = 0.25
     # the samples are even, so the spectrum is real
     return np.asarray(np.fft.rfft(h).real * WINDOWS[name](np.arange(padded // 2 + 1) / padded))
-
-
-def _is_smooth(length: int) -> bool:
-    """Tell whether a length has no prime factor above 7."""
-    for prime in (2, 3, 5, 7):
-        while length % prime == 0:
-            length //= prime
-    return length == 1
 
 
 def _parzen(f: NDArray[np.float64]) -> NDArray[np.float64]:

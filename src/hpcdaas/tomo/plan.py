@@ -43,6 +43,10 @@ class Load:
         Whether every read decodes whole frames.
     step : int
         Between the rows to be reconstructed.
+    field_bytes : int
+        Bytes of a pixel of flats and darks, averages included.
+    finds_center : bool
+        Whether the centre has to be found first, on a few rows.
     """
 
     angles: int
@@ -56,6 +60,13 @@ class Load:
     float_copies: int = 0
     whole_frames: bool = False
     step: int = 1
+    field_bytes: int = 0
+    finds_center: bool = False
+
+    @property
+    def span(self) -> int:
+        """Detector rows from the first to the last of those that are reconstructed."""
+        return (self.rows - 1) * self.step + 1
 
 
 @dataclass(frozen=True)
@@ -91,9 +102,12 @@ def block_bytes(load: Load, block: int, hold: bool) -> int:
     """Memory that a run needs with blocks of some rows."""
     tall = block + 2 * load.halo
     row = load.angles * load.columns
-    raw = row * load.itemsize * (load.rows + 2 * load.halo if hold else 2 * tall)  # one is read while one is used
+    # one is read while one is used; of held counts steps that write, or need a halo, get copies
+    raw = (
+        row * load.itemsize * (load.span + 2 * load.halo + (2 * tall if load.float_copies else 0) if hold else 2 * tall)
+    )
     work = row * tall * 4 * load.float_copies
-    fields = load.field_frames * tall * load.columns * (load.itemsize + 4) * 2
+    fields = load.field_frames * tall * load.columns * load.field_bytes * 2
     slices = (1 + WAITING) * min(block, BATCH) * load.slice_bytes
     return RESIDENT + raw + work + fields + slices + load.fixed
 
@@ -120,10 +134,12 @@ def make_plan(load: Load, memory: int) -> Plan:
     InputError
         If not even one row fits.
     """
-    if load.whole_frames and block_bytes(load, min(BATCH, load.rows), hold=True) <= memory:
-        return Plan(min(BATCH, load.rows), True, 1, block_bytes(load, min(BATCH, load.rows), hold=True))
     single = load.step > 1 and load.halo > 0  # rows apart from each other, each with its own halo
     largest = 1 if single else load.rows
+    if load.whole_frames:
+        held = min(BATCH, largest)
+        if block_bytes(load, held, hold=True) <= memory:
+            return Plan(held, True, 1, block_bytes(load, held, hold=True))
     if not load.whole_frames:
         enough = min(READ_ENOUGH // (load.angles * load.columns * load.itemsize), load.rows // SHARES)
         largest = min(largest, max(BATCH, enough // BATCH * BATCH, 4 * load.halo))
@@ -133,7 +149,7 @@ def make_plan(load: Load, memory: int) -> Plan:
     for block in sizes:
         need = block_bytes(load, block, hold=False)
         if block <= largest and need <= memory:
-            passes = -(-load.rows // block) if load.whole_frames else 1
+            passes = -(-load.rows // block) + load.finds_center if load.whole_frames else 1
             return Plan(block, False, passes, need)
     need = block_bytes(load, 1, hold=False)
     raise InputError(

@@ -20,8 +20,6 @@ class Source:
     ----------
     scan : Scan
     backend : Backend
-    center : float, optional
-        Rotation centre, once it is known.
     """
 
     def __init__(self, scan: Scan, backend: Backend) -> None:
@@ -59,6 +57,10 @@ class Source:
         InputError
             If the file is damaged.
         """
+        if len(rows) == 1:
+            rows = range(rows.start, rows.start + 1)
+        if halo and rows.step > 1:
+            raise ValueError("rows that are apart come one by one where there is a halo")
         scan = self.scan
         return replace(
             self.empty(),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import cycle, pairwise
+from itertools import cycle
 from typing import Any, Protocol
 
 import numpy as np
@@ -86,7 +86,7 @@ class Volume:
         self.maker = next(p for p in parts if p.step.axis is Axis.SLICE)
         before = [p.step.axis for p in parts]
         self.before_center = parts[: before.index(Axis.SCAN)] if Axis.SCAN in before else []
-        self.halo = max((p.step.halo(p.parameters, scan) for p in self.parts), default=0)
+        self.halo = sum(p.step.halo(p.parameters, scan) for p in self.parts)  # each uses what the one before it made
         self.source = Source(scan, backend)
         self.clock = Clock()
         self.wide = next((p for p in parts if p.step.name == "extended"), None)
@@ -107,23 +107,25 @@ class Volume:
     def load(self, work: int) -> Load:
         """Say what this asks of the memory; `work` is what the backend needs for a batch, in bytes."""
         angles, _, columns = self.scan.shape
-        frames = sum(group.frames.shape[0] for group in self.scan.flats)
-        frames += self.scan.darks.shape[0] if self.scan.darks is not None else 0
+        fields = [group.frames for group in self.scan.flats]
+        fields += [self.scan.darks] if self.scan.darks is not None else []
+        kept = sum(f.shape[0] * f.shape[1] * columns * f.dtype.itemsize for f in fields if f.whole_frames)
         whole = self.scan.projections.whole_frames
         changing = any(p.step.axis is not Axis.POINT for p in self.parts)
-        whole_fields = frames * self.scan.shape[1] * columns * self.scan.projections.dtype.itemsize if whole else 0
         return Load(
             angles=angles,
             rows=len(self.rows),
             columns=columns,
             itemsize=self.scan.projections.dtype.itemsize,
             slice_bytes=4 * self.size**2,
-            fixed=work + whole_fields,
-            field_frames=frames,
+            fixed=work + kept,
+            field_frames=sum(f.shape[0] for f in fields),
+            field_bytes=4 + max((f.dtype.itemsize for f in fields), default=0),
             halo=self.halo,
             float_copies=(2 if changing else 0) + (3 if self.wide else 0),
             whole_frames=whole,
             step=self.rows.step,
+            finds_center=self.scan.center is None,
         )
 
     def hold(self) -> None:
@@ -134,16 +136,14 @@ class Volume:
     def center_block(self, most: int = 5) -> Block:
         """Give the sinograms on which the centre is looked for: a few rows, every step before `center` done."""
         inner = self.rows[len(self.rows) // 10 : len(self.rows) - len(self.rows) // 10] or self.rows
-        chosen = [inner[i] for i in np.unique(np.linspace(0, len(inner) - 1, min(most, len(inner))).astype(int))]
-        gap = chosen[1] - chosen[0] if len(chosen) > 1 else 1
+        chosen = inner[:: max(1, (len(inner) - 1) // (most - 1))][:most]
         with self.clock.stage("center"):
-            if self.halo or any(b - a != gap for a, b in pairwise(chosen)):
+            if self.halo:
                 single = [self.source.block(range(row, row + 1), self.halo) for row in chosen]
                 blocks = [self._prepared(block, self.before_center) for block in single]
                 joined = np.concatenate([block.values() for block in blocks], axis=1)
                 return replace(blocks[0], data=joined, rows=np.array(chosen), pending=None)
-            rows = range(chosen[0], chosen[-1] + 1, gap)
-            return self._prepared(self.source.block(rows), self.before_center)
+            return self._prepared(self.source.block(chosen), self.before_center)
 
     def run(self, plan: Plan, sink: Sink, progress: Callable[[int], None], stop: Callable[[], None]) -> None:
         """Reconstruct all rows that the sink doesn't have yet.
