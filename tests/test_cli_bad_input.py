@@ -524,8 +524,26 @@ def test_as_processes(shell: CommandLine, scan: Path, tmp_path: Path) -> None:
 
 def test_debug_shows_where(shell: CommandLine, tmp_path: Path) -> None:
     ended = shell.installed("reconstruct", tmp_path / "gone.nxs", "-o", tmp_path / "r.h5", "--debug")
-    assert ended.code != 0
+    assert ended.code == 2
     assert "Traceback" in ended.err
+    assert "no file" in ended.message[0]
+    as_json = shell.here("reconstruct", tmp_path / "gone.nxs", "-o", tmp_path / "r.h5", "--json", "--debug")
+    assert (as_json.code, as_json.json["error"]["code"]) == (2, "input")
+    assert "Traceback" in as_json.err
+
+
+@pytest.mark.parametrize(("verb", "code"), [("inspect", 1), ("reconstruct", 3)])
+def test_ctrl_c_promises_what_is_true(
+    shell: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, code: int
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hpcdaas.cli.reconstruct.resolve", stop)
+    ended = shell.here(verb, tmp_path / "scan.nxs", *(["-o", tmp_path / "r.h5"] if verb == "reconstruct" else []))
+    assert ended.code == code
+    assert ended.message[0] == "hpcdaas: Stopped."
+    assert ("goes on" in ended.err) is (code == 3)
 
 
 def test_inspect_refuses_alike(shell: CommandLine, tmp_path: Path) -> None:
@@ -535,6 +553,7 @@ def test_inspect_refuses_alike(shell: CommandLine, tmp_path: Path) -> None:
         ([tmp_path / "text.nxs"], "text file"),
         ([tmp_path / "gone.nxs"], "no file"),
         ([tmp_path / "text.nxs", "--center"], "text file"),
+        ([tmp_path / "gone.nxs", "--recipe"], "no file"),
     ):
         check_refused(shell.here("inspect", *arguments), False, says)
         check_refused(shell.here("inspect", *arguments, "--json"), True, says)

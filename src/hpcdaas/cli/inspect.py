@@ -32,6 +32,7 @@ def inspect(
     from hpcdaas.io import describe, open_scan
 
     chosen = resolve(recipe, setting, None, None)
+    scan = open_scan(file, chosen.scan)
     if show_recipe:
         content = chosen.resolved()
         print(json.dumps(content) if as_json else chosen.toml(), end="\n" if as_json else "")
@@ -39,7 +40,6 @@ def inspect(
     picture = out or Path(f"{file.stem}_center.png")
     if picture.suffix != ".png" or not picture.parent.is_dir():
         raise InputError(f"{picture} can't become a picture.", "Give -o a name that ends with .png, in a folder.")
-    scan = open_scan(file, chosen.scan)
     found = describe(scan)
     if center:
         found["trials"] = _trials(scan, chosen, picture)

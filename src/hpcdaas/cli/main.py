@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -25,6 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+#: What the argument parser makes of Ctrl-C.
+KEYBOARD = 130
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -34,7 +38,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, too.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -56,35 +60,40 @@ def main() -> None:
     as_json = "--json" in arguments
     # --debug is welcome anywhere on the line
     arguments = (["--debug"] if debug else []) + [a for a in arguments if a != "--debug"]
-    command = typer.main.get_command(app)
     try:
-        code = command.main(arguments, prog_name="hpcdaas", standalone_mode=False)
-    except HpcdaasError as error:
-        if debug:
-            raise
-        sys.exit(_tell(error, as_json))
-    except KeyboardInterrupt:
-        sys.exit(_tell(Interrupted("Stopped.", "The same command goes on where this one stopped."), as_json))
-    except MemoryError:
-        if debug:
-            raise
-        sys.exit(
-            _tell(HpcdaasError("There is not enough memory.", "Give a smaller --memory, or more to the job."), as_json)
-        )
+        code = _run(arguments)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone
-        sys.exit(1)
-    except Exception as error:
-        usage = _usage(error)
-        if usage is None:
-            if debug:
-                raise
-            usage = HpcdaasError(f"{type(error).__name__}: {error}", "This is a fault of hpcdaas: --debug shows where.")
-        sys.exit(_tell(usage, as_json))
-    sys.exit(code if isinstance(code, int) else 0)
+        code = 1
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            traceback.print_exc()
+        verb = next((a for a in arguments if not a.startswith("-")), "")
+        code = _tell(_for_people(error, goes_on=verb == "reconstruct"), as_json)
+    sys.exit(code)
 
 
-def _usage(error: Exception) -> HpcdaasError | None:
+def _run(arguments: list[str]) -> int:
+    code = typer.main.get_command(app).main(arguments, prog_name="hpcdaas", standalone_mode=False)
+    if code == KEYBOARD:
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0
+
+
+def _for_people(error: BaseException, goes_on: bool) -> HpcdaasError:
+    """Say in one or two lines what happened; `goes_on`: whether the command takes up what it left."""
+    if isinstance(error, HpcdaasError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        hint = "The same command goes on where this one stopped."
+        return Interrupted("Stopped.", hint) if goes_on else HpcdaasError("Stopped.")
+    if isinstance(error, MemoryError):
+        return HpcdaasError("There is not enough memory.", "Give a smaller --memory, or more to the job.")
+    fault = HpcdaasError(f"{type(error).__name__}: {error}", "This is a fault of hpcdaas: --debug shows where.")
+    return _usage(error) or fault
+
+
+def _usage(error: BaseException) -> HpcdaasError | None:
     """Turn what the argument parser complains of into ours."""
     said = getattr(error, "format_message", None)
     if said is None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,13 +57,19 @@ def reconstruct(
             chosen = _three_rows(file, chosen)
         # what draws the picture takes half a second to import: that long the data are worked on
         drawing = "hpcdaas.view.preview" if preview else "hpcdaas.view.figures"
-        threading.Thread(target=importlib.import_module, args=(drawing,), daemon=True).start()
+        threading.Thread(target=_import, args=(drawing,), daemon=True).start()
         result = pipeline.reconstruct(file, chosen, out, watcher=watcher, register_result=not preview, **options)
     picture = _picture(result) if preview else None
     if as_json:
         print(json.dumps(summary(result) | ({"picture": str(picture)} if picture else {})))
     else:
         _tell(result, picture)
+
+
+def _import(name: str) -> None:
+    """Import a module ahead of its use, which says what is wrong with it, if anything is."""
+    with suppress(Exception):
+        importlib.import_module(name)
 
 
 def resolve(path: Path | None, settings: list[str] | None, center: float | None, rows: str | None) -> Recipe:
