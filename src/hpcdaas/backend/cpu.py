@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hpcdaas import _core
 from hpcdaas.backend import Correction, FbpPlan, Float32, Float64
+from hpcdaas.backend.cgroup import core_limit
 from hpcdaas.backend.fft import find_library, read_wisdom, wisdom_file, write_wisdom
 from hpcdaas.errors import InputError
 
@@ -17,10 +18,11 @@ STORED_TYPES = tuple(np.dtype(t) for t in ("u1", "u2", "i2", "u4", "i4", "f4"))
 
 
 def available_threads() -> int:
-    """Count the cores that this process may use: its affinity, no more than SLURM gave it."""
+    """Count the cores that this process may use: its affinity, no more than its control group or SLURM gives it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    return min(cores, int(given)) if given.isdigit() and int(given) > 0 else cores
+    limits = [core_limit(), int(given) if given.isdigit() else None]
+    return min([cores, *(limit for limit in limits if limit)])
 
 
 def next_smooth(n: int) -> int:

@@ -6,6 +6,8 @@ import os
 import resource
 from pathlib import Path
 
+from hpcdaas.backend.cgroup import memory_limit
+
 #: Share of the limit, or of what is free, that is used where no budget is given.
 SHARE = 0.8
 
@@ -16,10 +18,12 @@ def default_budget() -> int:
     Returns
     -------
     int
-        80% of the smallest limit that SLURM or the control group sets, else of the available memory.
+        80% of the smaller of the limits that SLURM and the control group set; of the memory that is
+        available now where there is none, or none below what the machine has.
     """
-    limits = [limit for limit in (_slurm(), _cgroup()) if limit]
-    return int(SHARE * min([*limits, _available()]))
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [limit for limit in (_slurm(), memory_limit()) if limit and limit < machine]
+    return int(SHARE * (min(limits) if limits else _available()))
 
 
 def peak() -> int:
@@ -31,27 +35,13 @@ def peak() -> int:
 
 
 def _slurm() -> int | None:
-    text = os.environ.get("SLURM_MEM_PER_NODE", "")
-    return int(text) * 2**20 if text.isdigit() and int(text) else None
-
-
-def _cgroup() -> int | None:
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return None
-    candidates = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        base, name = Path("/sys/fs/cgroup"), "memory.max"
-        if controllers:
-            base, name = base / "memory", "memory.limit_in_bytes"
-        if not controllers or "memory" in controllers.split(","):
-            here = base / path.strip("/")
-            candidates += [folder / name for folder in (here, *here.parents) if folder.is_relative_to(base)]
-    found = [int(text) for text in map(_text, candidates) if text.isdigit()]
-    limit = min(found, default=0)
-    return limit if 0 < limit < 2**60 else None  # the old interface says "no limit" with a huge number
+    """Memory that SLURM gave this job on this node, bytes; it says MiB, and 0 for all there is."""
+    node, core, cores = (
+        os.environ.get(f"SLURM_{name}", "") for name in ("MEM_PER_NODE", "MEM_PER_CPU", "CPUS_ON_NODE")
+    )
+    if node.isdigit():
+        return int(node) * 2**20
+    return int(core) * int(cores) * 2**20 if core.isdigit() and cores.isdigit() else None
 
 
 def _text(path: Path) -> str:
