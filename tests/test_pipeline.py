@@ -399,9 +399,11 @@ def test_nothing_but_the_result_is_left(tmp_path: Path) -> None:
 
 def test_in_a_batch_job_the_record_waits(tmp_path: Path, home: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "12")
+    before = everything(home.folder)
     result = make(SHAPE.write(tmp_path / "scan.nxs"), register_result=True)
     assert result.pid is None
     assert (tmp_path / "result.record.json").exists()
+    assert not {name for name in everything(home.folder) - before if name.endswith(".db")}, "no catalogue is made"
     monkeypatch.delenv("SLURM_JOB_ID")
     assert home.datasets() == []
     assert make(tmp_path / "scan.nxs", register_result=True).pid is not None

@@ -33,6 +33,9 @@ from hpcdaas.result import Raw, Result
 from hpcdaas.run import raw_identity, run_identity
 from hpcdaas.scan import Scan
 
+#: Begins the names of a result's metrics that say how long each stage took.
+SECONDS = "seconds_"
+
 
 def reconstruct(
     file: str | Path, recipe: Recipe | None = None, out: str | Path = "result.h5", *,
@@ -62,7 +65,7 @@ def reconstruct(
     Raises
     ------
     InputError
-        If the file, the recipe or an option is wrong. Nothing is left behind.
+        If the file, the recipe or an option is wrong. Nothing is left behind but an earlier checkpoint.
     Interrupted
         If the watcher ended the run; the same call goes on.
     HpcdaasError
@@ -78,7 +81,7 @@ def reconstruct(
     scan = open_scan(Path(file), recipe.scan)
     raw = _raw(scan)
     job = Job(path, raw, recipe, run_identity(raw.identity, recipe.resolved(), attempt), attempt, started)
-    if chosen.register_result:
+    if chosen.register_result and not _in_job():
         open_catalog(chosen.catalog)  # a wrong name is found before the work
     try:
         result = None if job.is_there(chosen.overwrite) else _make(job, scan, chosen, watcher or Watcher())
@@ -212,6 +215,8 @@ def _existing(job: Job) -> Result:
     """Describe a result that is there."""
     sweep(job.path)
     summary = read_summary(job.path)
+    metrics: dict[str, Any] = summary["metrics"]
+    timed = {name: metrics.pop(name) for name in list(metrics) if name.startswith(SECONDS)}
     return Result(
         path=job.path,
         run=job.run,
@@ -220,7 +225,8 @@ def _existing(job: Job) -> Result:
         shape=summary["shape"],
         started=job.started,
         ended=datetime.now(UTC),
-        metrics=summary["metrics"],
+        seconds={name.removeprefix(SECONDS): value["value"] for name, value in timed.items()},
+        metrics=metrics,
         existed=True,
     )
 
@@ -231,10 +237,14 @@ def _registered(result: Result, options: Options) -> Result:
         return result
     start = time.perf_counter()
     record = _record(result)
-    in_job = bool(os.environ.get("SLURM_JOB_ID"))
-    pid = None if in_job else open_catalog(options.catalog).register(record)
+    pid = None if _in_job() else open_catalog(options.catalog).register(record)
     seconds = {**result.seconds, "register": round(time.perf_counter() - start, 3)}
     return replace(result, pid=pid, seconds=seconds, peak_memory_bytes=max(result.peak_memory_bytes, peak()))
+
+
+def _in_job() -> bool:
+    """Say whether this is a batch job: its record waits for a poster outside, and no catalogue is opened."""
+    return bool(os.environ.get("SLURM_JOB_ID"))
 
 
 def _record(result: Result) -> Record:
