@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcdaas import _core
-from hpcdaas.backend import Correction, FbpPlan, Float32, Float64
+# Read by OpenMP when it starts: a thread that waits must not keep the readers and writers of data from a core.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+from hpcdaas import _core  # noqa: E402
+from hpcdaas.backend import Correction, FbpPlan, Float32, Float64, next_smooth
 from hpcdaas.backend.cgroup import core_limit
 from hpcdaas.backend.fft import find_library, read_wisdom, wisdom_file, write_wisdom
 from hpcdaas.errors import InputError
@@ -23,19 +26,6 @@ def available_threads() -> int:
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
     limits = [core_limit(), int(given) if given.isdigit() else None]
     return min([cores, *(limit for limit in limits if limit)])
-
-
-def next_smooth(n: int) -> int:
-    """Give the smallest even number 2^a 3^b 5^c 7^d that is at least n."""
-    while True:
-        n += n % 2
-        rest = n
-        for prime in (2, 3, 5, 7):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return n
-        n += 2
 
 
 def gridding(n: int, eps: float) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ class Source:
         self._held: NDArray[Any] | None = None
         self._first_held = 0
         self._fields: dict[int, NDArray[Any]] = {}
+        self._ring: deque[NDArray[Any]] = deque(maxlen=2)
 
     def hold(self, rows: range, halo: int) -> None:
         """Read the counts of some rows, all frames in the order of the file, and keep them."""
@@ -36,7 +38,7 @@ class Source:
         self._held = self.scan.projections.read(slice(None), slice(first, stop))
         self._first_held = first
 
-    def block(self, rows: range, halo: int = 0, center: float | None = None) -> Block:
+    def block(self, rows: range, halo: int = 0, center: float | None = None, reuse: bool = False) -> Block:
         """Read the rows of a block.
 
         Parameters
@@ -47,6 +49,9 @@ class Source:
             Rows at each end for PROJECTION steps; beyond the detector its edge rows are repeated.
         center : float, optional
             Rotation centre, once it is known.
+        reuse : bool
+            Read into the memory of the block before the last one, which is over then: fresh memory costs as
+            much as reading does.
 
         Returns
         -------
@@ -64,7 +69,7 @@ class Source:
         scan = self.scan
         return replace(
             self.empty(),
-            data=self._read(scan.projections, rows, halo, held=True),
+            data=self._read(scan.projections, rows, halo, held=True, out=self._memory(rows, halo) if reuse else None),
             darks=self._field(scan.darks, rows, halo) if scan.darks is not None else self._none(rows, halo),
             flats=[(group.when, self._field(group.frames, rows, halo)) for group in scan.flats],
             rows=np.arange(rows.start - halo, rows.stop + halo, rows.step),
@@ -100,7 +105,17 @@ class Source:
             self._fields[id(frames)] = frames.read(slice(None), slice(None))
         return self._fields[id(frames)][:, self._clipped(rows, halo)]
 
-    def _read(self, frames: Frames, rows: range, halo: int, held: bool) -> NDArray[Any]:
+    def _memory(self, rows: range, halo: int) -> NDArray[Any]:
+        """Give memory for a block: that of the block before the last one where it is large enough."""
+        shape = (self.scan.shape[0], len(rows) + 2 * halo, self.scan.shape[2])
+        size = int(np.prod(shape, dtype=np.int64))
+        old = self._ring[0] if len(self._ring) == 2 else np.empty(0, self.scan.projections.dtype)
+        self._ring.append(old if old.size >= size else np.empty(size, self.scan.projections.dtype))
+        return self._ring[-1][:size].reshape(shape)
+
+    def _read(
+        self, frames: Frames, rows: range, halo: int, held: bool, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         height = self.scan.shape[1]
         if held and self._held is not None:
             if halo == 0:
@@ -109,9 +124,10 @@ class Source:
                 return self._held[:, rows.start - first : rows.stop - first : rows.step]
             return self._held[:, self._clipped(rows, halo) - self._first_held]
         if halo == 0:
-            return frames.read(slice(None), slice(rows.start, rows.stop, rows.step))
+            return frames.read(slice(None), slice(rows.start, rows.stop, rows.step), out)
         first, stop = max(0, rows.start - halo), min(height, rows.stop + halo)
-        out = np.empty((frames.shape[0], rows.stop - rows.start + 2 * halo, frames.shape[2]), frames.dtype)
+        if out is None:
+            out = np.empty((frames.shape[0], rows.stop - rows.start + 2 * halo, frames.shape[2]), frames.dtype)
         above = first - (rows.start - halo)
         inner = out[:, above : above + stop - first]
         frames.read(slice(None), slice(first, stop), inner)

@@ -92,6 +92,7 @@ class Volume:
         self.wide = next((p for p in parts if p.step.name == "extended"), None)
         #: Rotation centre, columns, once it is known.
         self.center: float | None = None
+        self.held = False
         self._middle: tuple[Float32, Float32] | None = None
 
     @property
@@ -130,6 +131,7 @@ class Volume:
 
     def hold(self) -> None:
         """Read all raw counts into memory."""
+        self.held = True
         with self.clock.stage("read"):
             self.source.hold(range(self.rows.start, self.rows[-1] + 1), self.halo)
 
@@ -213,7 +215,7 @@ class Volume:
 
     def _read(self, rows: range) -> Block:
         with self.clock.stage("read"):
-            return self.source.block(rows, self.halo, self.center)
+            return self.source.block(rows, self.halo, self.center, reuse=not self.held)
 
     def _write(self, sink: Sink, first: int, slices: Float32, tally: Counter[str]) -> None:
         with self.clock.stage("write"):
@@ -243,7 +245,7 @@ class Volume:
 
     def _prepared(self, block: Block, parts: Sequence[Part]) -> Block:
         """Run steps on a block and cut off its halo."""
-        held = not block.data.flags.owndata
+        held = self.held
         for part in parts:
             if held and part.step.axis is not Axis.POINT:
                 block.data, held = block.data.copy(), False  # others look at the held counts too
