@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 # Read by OpenMP when it starts: a thread that waits must not keep the readers and writers of data from a core.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from hpcdaas import _core  # noqa: E402
+from hpcdaas import _core
 from hpcdaas.backend import Correction, FbpPlan, Float32, Float64, next_smooth
 from hpcdaas.backend.cgroup import core_limit
 from hpcdaas.backend.fft import find_library, read_wisdom, wisdom_file, write_wisdom
