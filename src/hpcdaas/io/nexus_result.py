@@ -93,7 +93,7 @@ class VolumeFile:
             _create(partial.data, self.layout)
         else:
             partial.restore_structure()  # an attempt may have ended while it wrote the description
-        with h5py.File(partial.data, "r") as file:
+        with h5py.File(partial.data, "r", locking=False) as file:
             offset: int = file["entry/data/data"].id.get_offset()
         if new:
             partial.keep_structure(offset, size)
@@ -153,6 +153,7 @@ def _create(path: Path, layout: Layout) -> None:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_LATEST)
     access.set_alignment(ALIGNMENT, ALIGNMENT)
+    access.set_file_locking(False, False)  # the lease guards it; a lock would pass to every child process of ours
     with h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fapl=access)) as file:
         data = file.create_group("entry/data")
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -208,7 +209,7 @@ def describe_result(path: Path, d: Description) -> None:
         The file with its volume.
     d : Description
     """
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+", locking=False) as file:
         file.attrs.update({"default": "entry", "NX_class": "NXroot", "creator": "hpcdaas"})
         entry = file["entry"]
         entry.attrs.update({"NX_class": "NXentry", "default": "data"})
@@ -264,7 +265,7 @@ def existing_run(path: Path) -> str | None:
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}.", "Choose another -o.") from error
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             run = file["entry/process/run"][()]
     except (OSError, KeyError, TypeError):
         return ""
@@ -280,7 +281,7 @@ def read_summary(path: Path) -> dict[str, Any]:
         If it is no result file.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             entry = file["entry"]
             process = {name: _plain(item[()]) for name, item in entry["process"].items()}
             metrics = {}
