@@ -153,7 +153,7 @@ def _create(path: Path, layout: Layout) -> None:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V18, h5py.h5f.LIBVER_LATEST)
     access.set_alignment(ALIGNMENT, ALIGNMENT)
-    access.set_file_locking(False, False)  # the lease guards it; a lock would pass to every child process of ours
+    access.set_file_locking(False, False)  # the lease guards it, and a lock would pass to child processes
     with h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, fapl=access)) as file:
         data = file.create_group("entry/data")
         plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -265,7 +265,7 @@ def existing_run(path: Path) -> str | None:
     except OSError as error:
         raise InputError(f"{path} can't be written: {error.strerror}.", "Choose another -o.") from error
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(path, "r") as file:
             run = file["entry/process/run"][()]
     except (OSError, KeyError, TypeError):
         return ""
@@ -281,7 +281,7 @@ def read_summary(path: Path) -> dict[str, Any]:
         If it is no result file.
     """
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(path, "r") as file:
             entry = file["entry"]
             process = {name: _plain(item[()]) for name, item in entry["process"].items()}
             metrics = {}

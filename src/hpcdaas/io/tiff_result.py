@@ -41,7 +41,7 @@ def write_stack(result: Path) -> Path:
     making = folder.with_name(folder.name + ".partial")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(mode=0o2770)
-    with h5py.File(result, "r", locking=False) as file:
+    with h5py.File(result, "r") as file:
         data = file["entry/data/data"]
         run = file["entry/process/run"][()].decode()
         values = {name: float(data.attrs[name]) for name in ("scale", "offset") if name in data.attrs}

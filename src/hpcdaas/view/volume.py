@@ -61,7 +61,7 @@ class ResultFile:
             raise InputError(f"{path} is a folder, not a result file.")
         with ExitStack() as stack:
             try:
-                self._file = stack.enter_context(h5py.File(path, "r", locking=False))
+                self._file = stack.enter_context(h5py.File(path, "r"))
             except PermissionError as error:
                 raise InputError(f"{path} may not be read by this account.") from error
             except OSError as error:
