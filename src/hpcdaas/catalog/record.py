@@ -8,7 +8,9 @@ neither the result nor the raw file.
 
 from __future__ import annotations
 
+import glob
 import os
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -161,7 +163,9 @@ def write_record(record: Record, path: Path) -> None:
     temporary = ""
     try:
         # in the destination's folder: the rename stays in one file system, setgid and ACLs are inherited
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        _sweep(path)
+        mine = f".{path.name}.{socket.gethostname()}.{os.getpid()}."
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=mine, suffix=".part")
         with os.fdopen(handle, "wb") as file:
             file.write(record.model_dump_json(exclude_none=True, indent=1).encode() + b"\n")
             file.flush()
@@ -179,6 +183,14 @@ def write_record(record: Record, path: Path) -> None:
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what processes of this host left when they were killed while they wrote the same record."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{glob.escape(socket.gethostname())}.*.part"):
+        pid = left.name.split(".")[-3]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            left.unlink(missing_ok=True)
 
 
 def read_record(path: Path) -> Record:
