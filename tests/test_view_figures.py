@@ -141,8 +141,7 @@ def test_scale_bars_are_round_and_fit(width: float) -> None:
     bar = bar_length(width)
     assert 0.09 * width < bar <= 0.2501 * width
     assert f"{bar:.3e}"[0] in "125"
-    # pixels are spoken of as 0.65 µm, so bars are too
-    assert 0.1 <= bar * length(bar)[0] < 1000 or bar < 1e-9
+    assert 1 <= bar * length(bar)[0] < 1000 or bar < 1e-9
 
 
 def test_lengths_read_well() -> None:
