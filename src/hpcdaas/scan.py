@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,80 @@ class Scan:
         return self.projections.shape
 
 
+@dataclass(frozen=True)
+class PtychoScan:
+    """Raw data of one ptychographic measurement with its geometry; frames are read when they are needed.
+
+    Attributes
+    ----------
+    name, format, files, metadata, understood
+        As of `Scan`; format: ``cxi``, ``nxptycho``, ``ptyd``, ``ptychoshelves``, ``aps``, ``csaxs``.
+    frames : Frames
+        Diffraction frames (view, row, column) as stored: counts, the direct beam anywhere.
+    positions : ndarray, (N, 2), float64
+        Of the views' centres on the object (y, x), m, growing with its rows and columns. A constant
+        offset is free. `orientation` is applied already.
+    energy : float
+        eV.
+    distance : float
+        Sample to detector, m.
+    pixel_size : tuple of float
+        Of a detector pixel (y, x), m.
+    orientation : str
+        How positions follow from the stored ones, `ORIENTATIONS` or ``auto``: two signed axes, for rows and columns.
+    oriented : str
+        What decided the orientation: ``file``, ``user``, or nothing (as stored).
+    focus_distance : float or None
+        Focus to sample, m, where the frames are of the near field; None in the far field.
+    good : ndarray, (row, column), bool, or None
+        False where a pixel of the detector can't be used, in the frames' order.
+    dark : ndarray, (row, column), float32, or None
+        Counts without beam.
+    probe : ndarray, (mode, y, x), complex64, or None
+        A first probe, of the frames' shape.
+    beam_center : tuple of float or None
+        Row and column of the direct beam, where the file or the user gives it.
+    saturation : float or None
+        Counts at and above this can't be trusted, where the file says so.
+    """
+
+    name: str
+    format: str
+    files: tuple[Path, ...]
+    frames: Frames
+    positions: NDArray[np.float64]
+    energy: float
+    distance: float
+    pixel_size: tuple[float, float]
+    orientation: str = "+y+x"
+    oriented: str = ""
+    focus_distance: float | None = None
+    good: NDArray[np.bool_] | None = None
+    dark: NDArray[np.float32] | None = None
+    probe: NDArray[np.complex64] | None = None
+    beam_center: tuple[float, float] | None = None
+    saturation: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    understood: tuple[str, ...] = ()
+    technique: str = "ptychography"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(views, rows, columns) of the frames."""
+        return self.frames.shape
+
+    @property
+    def wavelength(self) -> float:
+        """Wavelength of the photons, m."""
+        return PLANCK_LIGHT / self.energy
+
+
+#: h c, eV m (CODATA 2018).
+PLANCK_LIGHT = 1.23984198433e-06
+#: Signed stored axes that become the rows and the columns of positions.
+ORIENTATIONS = ("+y+x", "-y-x", "+y-x", "-y+x", "+x+y", "-x-y", "+x-y", "-x+y")
+
+
 class ScanTable(Parameters):
     """The recipe's ``[scan]`` table: what the file lacks; wins over the file."""
 
@@ -135,8 +209,12 @@ class ScanTable(Parameters):
     focus_distance: Length | None = Field(None, description="focus to sample, m or with a unit (ptychography)")
     flats: str | float | None = Field(None, description="a file, a path in the file, FILE:PATH, or one value")
     darks: str | float | None = Field(None, description="a file, a path in the file, FILE:PATH, or one value")
-    positions: str | None = Field(None, description="where the scan positions are (ptychography)")
-    position_orientation: str | None = Field(None, description="signs and order of positions (ptychography)")
+    positions: str | None = Field(
+        None, description="where the scan positions are: a path in the file, a text or CSV file, or FILE:PATH (ptychography)"
+    )
+    position_orientation: Literal["auto", "+y+x", "-y-x", "+y-x", "-y+x", "+x+y", "-x-y", "+x-y", "-x+y"] | None = Field(
+        None, description="stored axes that are rows and columns, with signs; auto: found from the data (ptychography)"
+    )
     rows: str | None = Field(None, pattern=r"^\d*:\d*(:\d+)?$", description="detector rows A:B or A:B:STEP")
     frames: str | None = Field(None, pattern=r"^\d*:\d*$", description="projections A:B, for one half-turn of many")
     paths: Mapping[str, str] = Field(

@@ -19,6 +19,9 @@ class Axis(Enum):
     SCAN = "scan"  # decides one thing for the whole scan from a few rows, before the main pass
     SLICE = "slice"  # turns sinograms into slices
     RESULT = "result"  # says how slices are stored
+    FRAME = "frame"  # prepares diffraction frames: crop, bin, centre, mask
+    START = "start"  # makes the first probe and object
+    VIEW = "view"  # a ptychographic algorithm: goes over the views again and again
 
 
 def no_halo(parameters: Any, scan: Any) -> int:
