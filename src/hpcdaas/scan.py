@@ -191,6 +191,7 @@ class PtychoScan:
 PLANCK_LIGHT = 1.23984198433e-06
 #: Signed stored axes that become the rows and the columns of positions.
 ORIENTATIONS = ("+y+x", "-y-x", "+y-x", "-y+x", "+x+y", "-x-y", "+x-y", "-x+y")
+Orientation = Literal["auto", "+y+x", "-y-x", "+y-x", "-y+x", "+x+y", "-x-y", "+x-y", "-x+y"]
 
 
 class ScanTable(Parameters):
@@ -210,9 +211,9 @@ class ScanTable(Parameters):
     flats: str | float | None = Field(None, description="a file, a path in the file, FILE:PATH, or one value")
     darks: str | float | None = Field(None, description="a file, a path in the file, FILE:PATH, or one value")
     positions: str | None = Field(
-        None, description="where the scan positions are: a path in the file, a text or CSV file, or FILE:PATH (ptychography)"
+        None, description="scan positions: a path in the file, a text or CSV file, or FILE:PATH (ptychography)"
     )
-    position_orientation: Literal["auto", "+y+x", "-y-x", "+y-x", "-y+x", "+x+y", "-x-y", "+x-y", "-x+y"] | None = Field(
+    position_orientation: Orientation | None = Field(
         None, description="stored axes that are rows and columns, with signs; auto: found from the data (ptychography)"
     )
     rows: str | None = Field(None, pattern=r"^\d*:\d*(:\d+)?$", description="detector rows A:B or A:B:STEP")
