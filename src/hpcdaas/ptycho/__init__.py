@@ -1,0 +1,1 @@
+"""Ptychography: one file per algorithm, and what they share."""
