@@ -186,12 +186,57 @@ class PtychoScan:
         """Wavelength of the photons, m."""
         return PLANCK_LIGHT / self.energy
 
+    @property
+    def magnification(self) -> float:
+        """How much larger the detector sees the sample in the near field: (z1 + z2)/z1; 1 in the far field."""
+        if self.focus_distance is None:
+            return 1.0
+        return abs((self.focus_distance + self.distance) / self.focus_distance)
+
+    @property
+    def object_pixel(self) -> tuple[float, float]:
+        """Pixel of the object (y, x) where frames are used whole and unbinned, m."""
+        if self.focus_distance is not None:
+            return self.pixel_size[0] / self.magnification, self.pixel_size[1] / self.magnification
+        rows, columns = self.shape[1:]
+        far = self.wavelength * self.distance
+        return far / (rows * self.pixel_size[0]), far / (columns * self.pixel_size[1])
+
 
 #: h c, eV m (CODATA 2018).
 PLANCK_LIGHT = 1.23984198433e-06
 #: Signed stored axes that become the rows and the columns of positions.
 ORIENTATIONS = ("+y+x", "-y-x", "+y-x", "-y+x", "+x+y", "-x-y", "+x-y", "-x+y")
 Orientation = Literal["auto", "+y+x", "-y-x", "+y-x", "-y+x", "+x+y", "-x-y", "+x-y", "-x+y"]
+
+
+def oriented(positions: NDArray[np.float64], orientation: str) -> NDArray[np.float64]:
+    """Turn positions as a file stores them into those on the object's rows and columns.
+
+    Parameters
+    ----------
+    positions : ndarray, (N, 2), float64
+        As stored: (y, x).
+    orientation : str
+        Of `ORIENTATIONS`: the signed stored axes that are rows and columns. ``auto`` leaves them as stored.
+
+    Returns
+    -------
+    ndarray, (N, 2), float64
+        Along the object's rows and columns, in the same unit.
+
+    Raises
+    ------
+    ValueError
+        If there is no such orientation.
+    """
+    if orientation == "auto":
+        return positions
+    if orientation not in ORIENTATIONS:
+        raise ValueError(f"no orientation: {orientation!r}")
+    axes = [1 if axis == "x" else 0 for axis in orientation[1::2]]
+    signs = [-1.0 if sign == "-" else 1.0 for sign in orientation[::2]]
+    return positions[:, axes] * signs
 
 
 class ScanTable(Parameters):
@@ -204,23 +249,28 @@ class ScanTable(Parameters):
     angle_range: tuple[Angle, Angle] | None = Field(
         None, description="angles of the first and of the last projection, both included, degrees"
     )
-    pixel_size: Length | None = Field(None, gt=0, description="at the sample, m or with a unit")
+    pixel_size: Length | None = Field(
+        None, gt=0, description="at the sample (ptychography: of the detector), m or with a unit"
+    )
     energy: Energy | None = Field(None, gt=0, description="eV or with a unit")
     distance: Length | None = Field(None, gt=0, description="sample to detector, m or with a unit")
     focus_distance: Length | None = Field(None, description="focus to sample, m or with a unit (ptychography)")
     flats: str | float | None = Field(None, description="a file, a path in the file, FILE:PATH, or one value")
     darks: str | float | None = Field(None, description="a file, a path in the file, FILE:PATH, or one value")
     positions: str | None = Field(
-        None, description="scan positions: a path in the file, a text or CSV file, or FILE:PATH (ptychography)"
+        None,
+        description="scan positions (ptychography): a path in the file, FILE:PATH, a NumPy, text or CSV file; "
+        "a unit may follow (FILE um)",
     )
     position_orientation: Orientation | None = Field(
         None, description="stored axes that are rows and columns, with signs; auto: found from the data (ptychography)"
     )
     rows: str | None = Field(None, pattern=r"^\d*:\d*(:\d+)?$", description="detector rows A:B or A:B:STEP")
-    frames: str | None = Field(None, pattern=r"^\d*:\d*$", description="projections A:B, for one half-turn of many")
+    frames: str | None = Field(None, pattern=r"^\d*:\d*$", description="projections or views A:B, a part of all")
     paths: Mapping[str, str] = Field(
         default_factory=dict,
-        description="where things are in the file: data, angles, image_key, flats, darks, pixel_size, energy, distance",
+        description="where things are in the file: data, angles, image_key, flats, darks, pixel_size, energy, "
+        "distance; for ptychography also positions, mask, probe (none leaves out the file's)",
     )
 
 

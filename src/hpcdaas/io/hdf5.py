@@ -264,7 +264,7 @@ def units(node: h5py.Dataset) -> str:
     return value[0].decode("utf-8", "replace") if isinstance(value[0], bytes) else str(value[0])
 
 
-def quantity(node: h5py.Dataset, si: str) -> tuple[float | None, str]:
+def quantity(node: h5py.Dataset, si: str, default: str = "") -> tuple[float | None, str]:
     """Read one positive quantity.
 
     Parameters
@@ -273,6 +273,8 @@ def quantity(node: h5py.Dataset, si: str) -> tuple[float | None, str]:
         A number, an array of equal numbers, or a string that holds one.
     si : str
         The unit wanted.
+    default : str, optional
+        The unit that it has by definition where the file writes none.
 
     Returns
     -------
@@ -291,7 +293,7 @@ def quantity(node: h5py.Dataset, si: str) -> tuple[float | None, str]:
         return None, f"{node.name} holds no positive number and is not used"
     if np.ptp(numbers) > 1e-3 * numbers[0]:
         return None, f"{node.name} varies and is not used"
-    scale = factor(units(node), si)
+    scale = factor(units(node) or default, si)
     if scale is None:
         unit = units(node)
         why = f"has the unit '{unit}'" if unit else "has no unit"

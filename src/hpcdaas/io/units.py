@@ -8,7 +8,7 @@ from hpcdaas.params import to_si
 
 _FACTORS = {
     "m": {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "nm": 1e-9} | dict.fromkeys(("um", "µm", "μm", "micron", "microns"), 1e-6),
-    "eV": {"ev": 1.0, "kev": 1e3, "mev": 1e6},
+    "eV": {"ev": 1.0, "kev": 1e3, "mev": 1e6, "j": 1 / 1.602176634e-19},
     "s": {"s": 1.0, "sec": 1.0, "ms": 1e-3},
     "degree": {
         "": 1.0,
