@@ -68,11 +68,11 @@ def _cells(shape: tuple[int, int], rng: np.random.Generator, size: float) -> tup
     """Draw cells, thick in the middle and with a wall, and their nuclei: two maps of thickness, (row, column)."""
     bodies, nuclei = np.zeros(shape), np.zeros(shape)
     placed: list[tuple[float, float, float]] = []
-    for _ in range(int(12 * shape[0] * shape[1] / size**2)):
+    for _ in range(int(30 * shape[0] * shape[1] / size**2)):
         a = size * rng.uniform(0.5, 1.2)
         middle = rng.uniform(0, 1, 2) * shape
         b, turn = a * rng.uniform(0.6, 1), rng.uniform(0, pi)
-        if any(np.hypot(middle[0] - y, middle[1] - x) < 0.9 * (a + other) for y, x, other in placed):
+        if any(np.hypot(middle[0] - y, middle[1] - x) < 0.85 * (a + other) for y, x, other in placed):
             continue
         placed.append((middle[0], middle[1], a))
         window, y, x = _around(shape, middle, a + 2)
@@ -147,7 +147,7 @@ def sample(shape: tuple[int, int], seed: int = 0, radius: float | None = None) -
     margin = 16  # the band limit is periodic: what it carries over the borders is cut off
     canvas = (shape[0] + 2 * margin, shape[1] + 2 * margin)
     reach = radius if radius is not None else min(shape) / 5
-    bodies, nuclei = _cells(canvas, rng, max(8.0, min(shape) / 9))
+    bodies, nuclei = _cells(canvas, rng, max(8.0, min(shape) / 15))
     maps = (siemens_star(canvas, reach), bodies, nuclei, _granules(canvas, rng))
     exponent = np.zeros(canvas, np.complex128)
     for material, thickness in zip((METAL, CELL, NUCLEUS, GRANULE), maps, strict=True):

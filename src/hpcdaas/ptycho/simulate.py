@@ -9,7 +9,7 @@ the view's centre, index n // 2 of its window, measured from the centre of objec
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from math import pi, sqrt
+from math import pi
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from hpcdaas.params import Energy, Length, Parameters
 from hpcdaas.ptycho.beam import fresnel_transfer, modes_of, rough_beam, zone_plate
+from hpcdaas.ptycho.patterns import fermat_spiral, raster
 from hpcdaas.ptycho.phantom import sample
 from hpcdaas.scan import PLANCK_LIGHT, PtychoScan
 
@@ -25,8 +26,6 @@ Complex128 = NDArray[np.complex128]
 Float64 = NDArray[np.float64]
 Uint16 = NDArray[np.uint16]
 
-#: Between neighbours of a spiral of Fermat, radians.
-GOLDEN_ANGLE = pi * (3 - sqrt(5))
 #: Object pixels outside of the outermost windows, on each side.
 MARGIN = 4
 #: What a pixel of the detector that can't count shows.
@@ -80,43 +79,6 @@ class SimulationParameters(Parameters):
         if self.focus_distance is None:
             return self.wavelength * self.distance / (self.size * self.pixel_size)
         return self.pixel_size * self.focus_distance / (self.focus_distance + self.distance)
-
-
-def fermat_spiral(count: int, step: float) -> Float64:
-    """Place views on a spiral of Fermat: even in density, without a raster's periods.
-
-    X. Huang et al., Opt. Express 22, 12634 (2014), eq. 1: r = c √n, θ = n · 137.508°. A view then
-    has the area π c², which is step² here.
-
-    Parameters
-    ----------
-    count : int
-        Views.
-    step : float
-        Mean distance of neighbours.
-
-    Returns
-    -------
-    ndarray, (count, 2), float64
-        (y, x) about 0, in the unit of `step`.
-    """
-    n = np.arange(count) + 0.5
-    r = step * np.sqrt(n / pi)
-    return np.stack([r * np.sin(GOLDEN_ANGLE * n), r * np.cos(GOLDEN_ANGLE * n)], axis=1)
-
-
-def raster(count: int, step: float, jitter: float, rng: np.random.Generator) -> Float64:
-    """Place views on a square raster, row by row, each moved at random by up to half `jitter` steps along y and x.
-
-    Returns
-    -------
-    ndarray, (count, 2), float64
-        (y, x) about 0, in the unit of `step`.
-    """
-    columns = int(np.ceil(sqrt(count)))
-    index = np.stack(np.divmod(np.arange(count), columns), axis=1)
-    places = step * (index + jitter * rng.uniform(-0.5, 0.5, (count, 2)))
-    return np.asarray(places - places.mean(axis=0))
 
 
 class Simulation:
