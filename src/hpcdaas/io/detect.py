@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 from hpcdaas.errors import InputError
-from hpcdaas.io import dxchange, nxtomo, tiff
+from hpcdaas.io import cxi, dxchange, nxtomo, ptycho, tiff
 from hpcdaas.io.found import Found
 from hpcdaas.io.hdf5 import Tree, is_hdf5, text
 from hpcdaas.io.overrides import check_paths, finish
-from hpcdaas.scan import Scan, ScanTable
+from hpcdaas.io.ptycho import PtychoFound
+from hpcdaas.scan import PtychoScan, Scan, ScanTable
 
 
 class Hdf5Format(Protocol):
@@ -26,22 +27,36 @@ class Hdf5Format(Protocol):
         """Read it."""
 
 
+class PtychoFormat(Protocol):
+    """What a file of an HDF5 format of ptychography gives."""
+
+    LOOKED_FOR: str
+
+    def knows(self, tree: Tree) -> bool:
+        """Say whether the file is of this format."""
+
+    def find(self, tree: Tree, table: ScanTable) -> PtychoFound:
+        """Read it."""
+
+
 HDF5_FORMATS: tuple[Hdf5Format, ...] = (dxchange, nxtomo)
+PTYCHO_FORMATS: tuple[PtychoFormat, ...] = (cxi,)
 
 
-def open_scan(path: Path, table: ScanTable | None = None) -> Scan:
+def open_scan(path: Path, table: ScanTable | None = None) -> Scan | PtychoScan:
     """Open a scan; only its geometry is read.
 
     Parameters
     ----------
     path : Path
-        An NXtomo, Data Exchange or TIFF file, or a folder with a TIFF series.
+        A file of a known format, or a folder with a TIFF series.
     table : ScanTable, optional
         The recipe's ``[scan]`` table: what the file lacks; wins over the file. ``rows`` is left to the caller.
+        Positions in it make any stack of images a scan of ptychography.
 
     Returns
     -------
-    Scan
+    Scan or PtychoScan
         Lazy: frames are read when they are asked for.
 
     Raises
@@ -55,21 +70,39 @@ def open_scan(path: Path, table: ScanTable | None = None) -> Scan:
     _check_readable(path)
     try:
         found = _find(path, table)
+        return ptycho.finish(found, table) if isinstance(found, PtychoFound) else finish(found, table)
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
-    return finish(found, table)
 
 
-def _find(path: Path, table: ScanTable) -> Found:
+def open_tomography(path: Path, table: ScanTable | None = None) -> Scan:
+    """Open a tomographic scan; see `open_scan`.
+
+    Raises
+    ------
+    InputError
+        If it is of another technique, too.
+    """
+    scan = open_scan(path, table)
+    if not isinstance(scan, Scan):
+        raise InputError(f"{path} is a scan of {scan.technique}; this is for tomography.")
+    return scan
+
+
+def _find(path: Path, table: ScanTable) -> Found | PtychoFound:
     if path.is_dir() or not is_hdf5(path):
         if tiff.knows(path):
             return tiff.find(path, table)
         raise _unknown(path)
+    placed = table.positions is not None or "positions" in table.paths
     with Tree(path) as tree:
+        for known in PTYCHO_FORMATS:
+            if known.knows(tree):
+                return known.find(tree, table)
         for reader in HDF5_FORMATS:
-            if reader.knows(tree):
+            if reader.knows(tree) and not placed:
                 return reader.find(tree, table)
-        if "data" in table.paths:
+        if "data" in table.paths and not placed:
             found = nxtomo.find(tree, table)
             found.format = "hdf5"
             return found

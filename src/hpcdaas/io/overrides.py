@@ -16,6 +16,8 @@ from hpcdaas.io.location import locate, read_angles
 from hpcdaas.scan import FlatGroup, Scan, ScanTable, parse_slice
 
 PATHS = ("data", "angles", "image_key", "flats", "darks", "pixel_size", "energy", "distance")
+#: Keys that only ptychography knows.
+PTYCHO_PATHS = ("positions", "mask", "probe")
 ANGLE_HINT = 'Give them with -s scan.angle_range="[0, 180]" (first and last) or -s scan.angles=FILE.'
 UNITS = {"pixel_size": "m", "energy": "eV", "distance": "m"}
 
@@ -29,8 +31,8 @@ def check_paths(table: ScanTable) -> None:
         With the nearest known key.
     """
     for key in table.paths:
-        if key not in PATHS:
-            raise InputError(f"scan.paths has no key '{key}'.", nearest(key, PATHS))
+        if key not in (*PATHS, *PTYCHO_PATHS):
+            raise InputError(f"scan.paths has no key '{key}'.", nearest(key, (*PATHS, *PTYCHO_PATHS)))
 
 
 def finish(found: Found, table: ScanTable) -> Scan:
@@ -53,18 +55,18 @@ def finish(found: Found, table: ScanTable) -> Scan:
     if not index.size:
         raise InputError(f"{found.path} holds no projections: {_counts(keys)}.")
     angles, source = _angles(found, table, keys)
-    chosen = _chosen(table, len(index))
+    chosen = chosen_frames(table, len(index))
     projections = found.frames.take(index[chosen])
     angles = angles[chosen]
     _check_angles(angles, found.path)
-    _check_written(projections, "projections", found.path, table)
+    check_written(projections, "projections", found.path, table)
     flats = [(stack, when - chosen.start) for stack, when in flats_of(found, table, keys)]
     darks = darks_of(found, table, keys)
     for what, stacks in (("flats", [stack for stack, _ in flats]), ("darks", [darks] if darks else [])):
         for stack in stacks:
             _check_frame(stack, projections, what)
-            _check_written(stack, what, found.path, table)
-    values = _quantities(found, table)
+            check_written(stack, what, found.path, table)
+    values = quantities(found.quantities, table, found.path)
     center = _center(found, table, projections.shape[2])
     shape = projections.shape
     lines = [
@@ -97,7 +99,14 @@ def _counts(keys: NDArray[np.integer]) -> str:
     return f"{len(keys)} frames, of them {flats} flats, {darks} darks, {len(keys) - flats - darks} invalid"
 
 
-def _chosen(table: ScanTable, projections: int) -> slice:
+def chosen_frames(table: ScanTable, projections: int) -> slice:
+    """Give the part of all projections or views that ``scan.frames`` asks for.
+
+    Raises
+    ------
+    InputError
+        If it is empty or outside.
+    """
     try:
         return parse_slice(table.frames, projections)
     except InputError as error:
@@ -125,7 +134,7 @@ def _angles(found: Found, table: ScanTable, keys: NDArray[np.integer]) -> tuple[
         return angles[index], source
     if len(angles) == len(index):
         return angles, source
-    chosen = _chosen(table, len(index))
+    chosen = chosen_frames(table, len(index))
     if table.frames is not None and len(angles) == chosen.stop - chosen.start:
         whole = np.full(len(index), np.nan)
         whole[chosen] = angles
@@ -147,14 +156,21 @@ def _check_angles(angles: NDArray[np.float64], path: Path) -> None:
         raise InputError(f"All {len(angles)} angles of {path} are {angles[0]:g} degrees.", ANGLE_HINT)
 
 
-def _check_written(stack: Stack, what: str, path: Path, table: ScanTable) -> None:
+def check_written(stack: Stack, what: str, path: Path, table: ScanTable) -> None:
+    """Refuse frames that were never written.
+
+    Raises
+    ------
+    InputError
+        With the first of them, and the part that is whole if the scan stopped there.
+    """
     gone = stack.unwritten()
     if not gone.size:
         return
     first = int(gone[0])
     offset = parse_slice(table.frames, 1 << 60).start if table.frames else 0
     rest = first > 0 and gone[-1] == stack.shape[0] - 1 and len(gone) == stack.shape[0] - first
-    stopped = what == "projections" and rest
+    stopped = what in ("projections", "frames") and rest
     raise InputError(
         f"{len(gone)} of {stack.shape[0]} {what} of {path} were never written, the first is number {first + offset}.",
         f"If the scan was stopped there, use what is whole: -s scan.frames={offset}:{first + offset}"
@@ -171,14 +187,21 @@ def _check_frame(stack: Stack, projections: Stack, what: str) -> None:
         )
 
 
-def _quantities(found: Found, table: ScanTable) -> dict[str, float]:
-    values = {name: found.quantities[name] for name in UNITS if name in found.quantities}
+def quantities(known: dict[str, float], table: ScanTable, path: Path) -> dict[str, float]:
+    """Give pixel size, energy and distance, m and eV, of the file and of the table, which wins.
+
+    Raises
+    ------
+    InputError
+        If what the table points to is no such quantity.
+    """
+    values = {name: known[name] for name in UNITS if name in known}
     for name, unit in UNITS.items():
         given = getattr(table, name)
         if given is not None:
             values[name] = given
         elif name in table.paths:
-            place = locate(table.paths[name], f"paths.{name}", found.path)
+            place = locate(table.paths[name], f"paths.{name}", path)
             with Tree(place.file) as tree:
                 dataset = tree.dataset(place.path)
                 if dataset is None:
