@@ -16,7 +16,7 @@ from hpcdaas.errors import InputError
 from hpcdaas.io.frames import Stack
 from hpcdaas.io.hdf5 import DanglingError, Tree, quantity, text, units
 from hpcdaas.io.hdf5_frames import stack_of
-from hpcdaas.io.positions import Positions, of_dataset, of_pair
+from hpcdaas.io.positions import Positions, of_dataset, of_pair, pair_of
 from hpcdaas.io.ptycho import PtychoFound
 from hpcdaas.io.ptycho_parts import first_energy, first_length, flagged, mean_of, plain, probe_of, texts
 from hpcdaas.io.raster import views_of
@@ -145,13 +145,26 @@ def _positions(tree: Tree, groups: Groups, grid: tuple[int, int]) -> Positions |
             read.append(of_dataset(dataset, tree.values(dataset), default="m"))
     if read:
         return next((positions for positions in read if len(positions.values) == frames), read[0])
-    for group in (f"{groups.sample}/transformations", groups.data, f"{groups.sample}/geometry_1"):
-        x, y = tree.peek(f"{group}/x"), tree.peek(f"{group}/y")
-        if isinstance(x, h5py.Dataset) and isinstance(y, h5py.Dataset):
-            return of_pair(x, y, tree, grid)
+    for group in (f"{groups.sample}/transformations", groups.data, f"{groups.sample}/geometry_1", groups.sample):
+        pair = _axes(tree, group, grid)
+        if pair is not None:
+            return of_pair(*pair, tree, grid)
     if broken is not None:
         raise broken
     return None
+
+
+def _axes(tree: Tree, group: str, grid: tuple[int, int]) -> tuple[h5py.Dataset, h5py.Dataset] | None:
+    """Give the datasets of x and of y in a group, of a value for each frame or each line of the raster."""
+    node = tree.peek(group) if group else None
+    sizes = {grid[0] * grid[1], *(grid if grid[0] > 1 else ())}
+    found = {}
+    for name in node if isinstance(node, h5py.Group) else ():
+        child = tree.peek(f"{group}/{name}")
+        if isinstance(child, h5py.Dataset) and child.dtype.kind in "iuf" and child.size in sizes and child.size > 1:
+            found[name] = child
+    pair = pair_of(list(found))
+    return (list(found.values())[pair[0]], list(found.values())[pair[1]]) if pair is not None else None
 
 
 def _geometry(tree: Tree, found: PtychoFound, groups: Groups) -> None:

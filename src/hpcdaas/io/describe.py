@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpcdaas.io.describe_ptycho import describe_ptycho
 from hpcdaas.io.frames import Stack
-from hpcdaas.scan import Scan
+from hpcdaas.scan import PtychoScan, Scan
 
 _OPTIONS = {
     "flats": "-s scan.flats=FILE:PATH (or one value)",
@@ -23,12 +24,12 @@ _NEEDED_FOR = {
 }
 
 
-def describe(scan: Scan) -> dict[str, Any]:
+def describe(scan: Scan | PtychoScan) -> dict[str, Any]:
     """Say what was understood of a scan and what is missing.
 
     Parameters
     ----------
-    scan : Scan
+    scan : Scan or PtychoScan
         An opened scan.
 
     Returns
@@ -37,7 +38,10 @@ def describe(scan: Scan) -> dict[str, Any]:
         JSON-able: ``name, format, files, shape, dtype, bytes, angles, flats, darks, pixel_size,
         energy, distance, center, metadata, storage, output, understood`` and ``missing``, a list
         of ``{"what", "for", "option"}``. Lengths in m, energies in eV, angles in degrees, sizes in bytes.
+        Of ptychography: see `describe_ptycho`.
     """
+    if isinstance(scan, PtychoScan):
+        return describe_ptycho(scan)
     angles, rows, columns = scan.shape
     projections = scan.projections
     storage: dict[str, Any] = {"whole_frames": projections.whole_frames}

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 from hpcdaas.errors import InputError
-from hpcdaas.io import cxi, dxchange, nxtomo, ptycho, tiff
+from hpcdaas.io import aps, csaxs, cxi, dxchange, nxptycho, nxtomo, ptychoshelves, ptyd, tiff
 from hpcdaas.io.found import Found
 from hpcdaas.io.hdf5 import Tree, is_hdf5, text
 from hpcdaas.io.overrides import check_paths, finish
 from hpcdaas.io.ptycho import PtychoFound
+from hpcdaas.io.ptycho import finish as finish_ptycho
 from hpcdaas.scan import PtychoScan, Scan, ScanTable
 
 
@@ -40,7 +41,9 @@ class PtychoFormat(Protocol):
 
 
 HDF5_FORMATS: tuple[Hdf5Format, ...] = (dxchange, nxtomo)
-PTYCHO_FORMATS: tuple[PtychoFormat, ...] = (cxi,)
+#: Places of the results of ptychography in other programs' files.
+RESULTS = ("/content/obj", "/reconstruction/p/objects", "/probe_position_x_m")
+PTYCHO_FORMATS: tuple[PtychoFormat, ...] = (cxi, nxptycho, ptyd, ptychoshelves, aps)
 
 
 def open_scan(path: Path, table: ScanTable | None = None) -> Scan | PtychoScan:
@@ -70,7 +73,7 @@ def open_scan(path: Path, table: ScanTable | None = None) -> Scan | PtychoScan:
     _check_readable(path)
     try:
         found = _find(path, table)
-        return ptycho.finish(found, table) if isinstance(found, PtychoFound) else finish(found, table)
+        return finish_ptycho(found, table) if isinstance(found, PtychoFound) else finish(found, table)
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
 
@@ -106,6 +109,10 @@ def _find(path: Path, table: ScanTable) -> Found | PtychoFound:
             found = nxtomo.find(tree, table)
             found.format = "hdf5"
             return found
+        if csaxs.knows(tree):
+            return csaxs.find(tree, table)
+        if placed:
+            return nxptycho.find_named(tree, table)
         raise _no_layout(tree)
 
 
@@ -136,7 +143,7 @@ def _unknown(path: Path) -> InputError:
     with path.open("rb") as stream:
         start = stream.read(4096)
     kind = "is a text file" if b"\0" not in start and _decodes(start) else "is neither HDF5 nor TIFF"
-    return InputError(f"{path} {kind}, no scan.", "Scans are NXtomo, Data Exchange (HDF5) or TIFF files.")
+    return InputError(f"{path} {kind}, no scan.", "Scans are HDF5 (NXtomo, Data Exchange, CXI ...) or TIFF files.")
 
 
 def _decodes(start: bytes) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hpcdaas.errors import InputError, nearest
 from hpcdaas.io.apart import darks_of
+from hpcdaas.io.describe_ptycho import understood
 from hpcdaas.io.found import Found
 from hpcdaas.io.frames import Stack
 from hpcdaas.io.hdf5 import Tree, is_hdf5
@@ -19,7 +20,7 @@ from hpcdaas.io.location import locate
 from hpcdaas.io.overrides import check_written, chosen_frames, quantities
 from hpcdaas.io.positions import PIXEL, Positions, given_positions
 from hpcdaas.io.ptycho_parts import flagged, mean_of, probe_of
-from hpcdaas.scan import PtychoScan, ScanTable, oriented
+from hpcdaas.scan import PLANCK_LIGHT, PtychoScan, ScanTable, oriented
 
 #: Keys of ``scan.paths`` that ptychography knows.
 PATHS = ("data", "positions", "mask", "probe", "darks", "pixel_size", "energy", "distance")
@@ -56,8 +57,8 @@ class PtychoFound:
         What the file says of the axes of positions, and ``file`` where it says something.
     quantities : dict
         ``energy, distance`` in eV and m, where they are known.
-    pixel_size : tuple of float or None
-        (y, x) of the detector, m.
+    pixel_size, object_pixel : tuple of float or None
+        (y, x) of the detector and of the object in the far field, m; one can follow from the other.
     good, dark, probe, beam_center, saturation
         As in `hpcdaas.scan.PtychoScan`.
     metadata : dict
@@ -77,6 +78,7 @@ class PtychoFound:
     oriented: str = ""
     quantities: dict[str, float] = field(default_factory=dict)
     pixel_size: tuple[float, float] | None = None
+    object_pixel: tuple[float, float] | None = None
     good: NDArray[np.bool_] | None = None
     dark: NDArray[np.float32] | None = None
     probe: NDArray[np.complex64] | None = None
@@ -142,7 +144,7 @@ def finish(found: PtychoFound, table: ScanTable) -> PtychoScan:
         scan = replace(scan, positions=scan.positions * (y, x))
         found.notes.append(f"positions count object pixels of {y:.4g} x {x:.4g} m (y, x)")
     _check_extent(scan, positions.source)
-    return replace(scan, understood=tuple(_understood(scan, found, positions, total)))
+    return replace(scan, understood=tuple(understood(scan, found, positions, total)))
 
 
 def _positions(found: PtychoFound, table: ScanTable) -> Positions:
@@ -224,6 +226,17 @@ def _geometry(found: PtychoFound, table: ScanTable) -> tuple[dict[str, float], t
     values = quantities(found.quantities, table, found.path)
     side = values.pop("pixel_size", None)
     pixel = (side, side) if side is not None else found.pixel_size
+    if found.object_pixel is not None and table.focus_distance is None and "energy" in values:
+        rows, columns = found.frames.shape[1:]
+        y, x = found.object_pixel
+        wavelength = PLANCK_LIGHT / values["energy"]
+        if pixel is None and "distance" in values:
+            far = wavelength * values["distance"]
+            pixel = (far / (rows * y), far / (columns * x))
+            found.notes.append(f"the detector's pixel follows from the object's, {y:.4g} x {x:.4g} m (y, x)")
+        elif pixel is not None and "distance" not in values:
+            values["distance"] = rows * pixel[0] * y / wavelength
+            found.notes.append(f"the distance follows from the object's pixel, {y:.4g} x {x:.4g} m (y, x)")
     missing = [name for name in ("energy", "distance") if name not in values]
     missing += ["pixel_size"] if pixel is None else []
     if missing or pixel is None:
@@ -271,38 +284,3 @@ def _check_extent(scan: PtychoScan, source: str) -> None:
             f"pixels of {scan.object_pixel[0]:.3g} m, more than {LONGEST} along an axis.",
             "Check their unit (-s scan.positions='FILE um'), and energy, distance, pixel size.",
         )
-
-
-def _understood(scan: PtychoScan, found: PtychoFound, positions: Positions, total: int) -> list[str]:
-    views, rows, columns = scan.shape
-    y, x = np.ptp(scan.positions, axis=0)
-    far = "far field" if scan.focus_distance is None else f"near field, magnified {scan.magnification:.5g} times"
-    lines = [
-        f"{found.format}: {views} frames of {rows} rows x {columns} columns, {scan.frames.dtype}",
-        *([f"views of frames {found.grid[0]} x {found.grid[1]} of a raster"] if found.grid[0] > 1 else []),
-        *([f"{views} of {total} frames, by scan.frames"] if views != total else []),
-        f"positions from {positions.source} span {y:.4g} x {x:.4g} m (y, x)",
-        *positions.notes,
-        f"{far}: the object's pixel is {scan.object_pixel[0]:.4g} x {scan.object_pixel[1]:.4g} m (y, x)",
-        *found.notes,
-        *_on_orientation(scan),
-    ]
-    if (np.array([y, x]) < scan.object_pixel).all():
-        lines.append("all positions lie within one pixel of the object: is their unit right?")
-    if scan.good is not None and scan.good.mean() < 0.5:
-        lines.append(f"the mask leaves only {scan.good.mean():.0%} of the pixels")
-    return lines
-
-
-def _on_orientation(scan: PtychoScan) -> list[str]:
-    if scan.orientation == "auto":
-        return ["position orientation: to be found from the data; the sign of all positions leaves no trace in it"]
-    if scan.oriented:
-        whose = {"file": "what the file says", "user": "scan.position_orientation"}[scan.oriented]
-        return [f"position orientation {scan.orientation}, by {whose}"]
-    lines = [f"position orientation {scan.orientation}: as stored, nothing in the file decides it"]
-    if scan.focus_distance is None and scan.probe is not None:
-        lines.append("of all positions and their negatives, the conjugate inverted object, the first probe decides")
-    elif scan.focus_distance is None:
-        lines.append("all positions negated give the conjugate inverted object: far-field data can't tell them apart")
-    return lines

@@ -20,8 +20,8 @@ from hpcdaas.scan import PLANCK_LIGHT
 BATCH = 64
 
 
-def flagged(tree: Tree, dataset: h5py.Dataset, harmless: int = 0) -> NDArray[np.bool_]:
-    """Read a mask of which 0 is good.
+def flagged(tree: Tree, dataset: h5py.Dataset, harmless: int = 0, good_is_zero: bool = True) -> NDArray[np.bool_]:
+    """Read a mask of which 0 is good, or of which 0 is bad.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ def flagged(tree: Tree, dataset: h5py.Dataset, harmless: int = 0) -> NDArray[np.
         (row, column), or one for each frame (frame, row, column): bad in one frame is bad in all.
     harmless : int, optional
         Bits that say nothing bad.
+    good_is_zero : bool, optional
+        False for weights, of which 0 is bad.
 
     Returns
     -------
@@ -46,18 +48,18 @@ def flagged(tree: Tree, dataset: h5py.Dataset, harmless: int = 0) -> NDArray[np.
         values = tree.values(dataset)
         if values.ndim < 2:
             raise InputError(f"{dataset.name} in {dataset.file.filename} is no mask: its shape is {values.shape}.")
-        return _good(values.reshape(-1, *values.shape[-2:]), harmless)
+        return _good(values.reshape(-1, *values.shape[-2:]), harmless, good_is_zero)
     stack = stack_of(tree, dataset)
     good = np.ones(stack.shape[1:], bool)
     for start in range(0, stack.shape[0], BATCH):
-        good &= _good(stack.read(slice(start, min(start + BATCH, stack.shape[0])), slice(None)), harmless)
+        good &= _good(stack.read(slice(start, min(start + BATCH, stack.shape[0])), slice(None)), harmless, good_is_zero)
     return good
 
 
-def _good(values: NDArray[Any], harmless: int) -> NDArray[np.bool_]:
+def _good(values: NDArray[Any], harmless: int, good_is_zero: bool) -> NDArray[np.bool_]:
     if values.dtype.kind in "iu" and harmless:
         values = values & ~values.dtype.type(harmless)
-    good: NDArray[np.bool_] = (values == 0).all(axis=0)
+    good: NDArray[np.bool_] = ((values == 0) == good_is_zero).all(axis=0)
     return good
 
 
