@@ -107,7 +107,7 @@ def _take(source: Tree, found: PtychoFound, table: ScanTable) -> None:
         dataset = source.dataset("/probe")
         if dataset is not None:
             found.probe = probe_of(source, dataset)
-            found.notes.append(f"first probe of {found.probe.shape[0]} modes from /probe in {source.path.name}")
+            found.notes.append(f"first probe, modes: {found.probe.shape[0]}, from /probe in {source.path.name}")
     if found.good is None and "mask" not in table.paths:
         for place in ("/bad_pixels", "/mask"):
             dataset = source.dataset(place)

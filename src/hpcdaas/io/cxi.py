@@ -281,4 +281,4 @@ def _images(tree: Tree, found: PtychoFound, groups: Groups, table: ScanTable) ->
             dataset = tree.dataset(f"{beam}/illumination")
             if dataset is not None and found.probe is None:
                 found.probe = probe_of(tree, dataset)
-                found.notes.append(f"first probe of {found.probe.shape[0]} modes from {beam}/illumination")
+                found.notes.append(f"first probe, modes: {found.probe.shape[0]}, from {beam}/illumination")
