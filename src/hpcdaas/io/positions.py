@@ -89,6 +89,7 @@ def given_positions(text: str, main: Path, grid: tuple[int, int]) -> Positions:
         columns = _of_numpy(file)
     else:
         columns = read_columns(file, inner)
+        inner = inner.partition(":")[2] if inner[:1].isdigit() and ":" in inner else inner
         inner = inner if "," in inner else ""
     found = _of_columns(columns, inner, unit, str(file))
     found.files = [file]
@@ -196,7 +197,7 @@ def _of_tree(tree: Tree, inner: str, grid: tuple[int, int], unit: str) -> Positi
         if len(nodes) == 1 and isinstance(nodes[0], h5py.Dataset):
             return of_dataset(nodes[0], tree.values(nodes[0]), unit=unit)
         if isinstance(nodes[0], h5py.Group):
-            return _among(tree, names[0].rstrip("/"), grid, unit)
+            return _among(tree, "/" + names[0].strip("/"), grid, unit)
     if inner:
         raise InputError(f"scan.positions: there is nothing at {inner} in {tree.path}.", _WHERE)
     return _among(tree, "", grid, unit)
@@ -204,6 +205,7 @@ def _of_tree(tree: Tree, inner: str, grid: tuple[int, int], unit: str) -> Positi
 
 def _among(tree: Tree, group: str, grid: tuple[int, int], unit: str) -> Positions:
     """Look for x and y, one value for each frame, in a group or in the whole file."""
+    group = group.rstrip("/")
     frames = grid[0] * grid[1]
     sizes = {frames, *(grid if grid[0] > 1 else ())}
     numbers = {
@@ -215,7 +217,11 @@ def _among(tree: Tree, group: str, grid: tuple[int, int], unit: str) -> Position
     pair = pair_of(fitting)
     if pair is not None:
         return of_pair(numbers[fitting[pair[0]]], numbers[fitting[pair[1]]], tree, grid, unit)
-    whole = [path for path, node in numbers.items() if node.shape in ((frames, 2), (frames, 3))]
+    whole = [
+        path
+        for path, node in numbers.items()
+        if node.shape[-1:] in ((2,), (3,)) and node.shape[:-1] in ((frames,), grid)
+    ]
     if len(whole) == 1:
         return of_dataset(numbers[whole[0]], tree.values(numbers[whole[0]]), unit=unit)
     shown = ", ".join((whole + fitting)[:6]) or f"nothing of {frames} values"

@@ -18,6 +18,8 @@ from hpcdaas.scan import PLANCK_LIGHT
 
 #: Frames of masks and darks read at once.
 BATCH = 64
+#: No photons for ptychography have more, eV; electrons of storage rings do.
+RING = 1e6
 
 
 def flagged(tree: Tree, dataset: h5py.Dataset, harmless: int = 0, good_is_zero: bool = True) -> NDArray[np.bool_]:
@@ -58,7 +60,7 @@ def flagged(tree: Tree, dataset: h5py.Dataset, harmless: int = 0, good_is_zero: 
 
 def _good(values: NDArray[Any], harmless: int, good_is_zero: bool) -> NDArray[np.bool_]:
     if values.dtype.kind in "iu" and harmless:
-        values = values & ~values.dtype.type(harmless)
+        values = values.astype(np.int64) & ~harmless
     good: NDArray[np.bool_] = ((values == 0) == good_is_zero).all(axis=0)
     return good
 
@@ -128,9 +130,9 @@ def first_energy(tree: Tree, places: Iterable[str], notes: list[str]) -> float |
         if not isinstance(node, h5py.Dataset):
             continue
         value, note = _energy(node, "wavelength" in place.lower(), notes)
-        if value is not None:
+        if value is not None and value <= RING:
             return value
-        notes.append(note)
+        notes.append(note or f"{place} = {value:.4g} eV is the energy of a machine and is not used")
     return None
 
 
