@@ -7,29 +7,15 @@
 #include <memory>
 #include <optional>
 
+#include "arrays.hpp"
 #include "hpcdaas/tomo.hpp"
 
-namespace py = pybind11;
 using namespace hpcdaas;
 
 namespace {
 
 using Floats = py::array_t<float, py::array::c_style>;
 using Doubles = std::vector<double>;
-
-void require(bool condition, const char* what) {
-    if (!condition) throw py::value_error(what);
-}
-
-Type type_of(const py::dtype& dtype) {
-    if (dtype.is(py::dtype::of<std::uint8_t>()) || dtype.equal(py::dtype::of<std::uint8_t>())) return Type::u8;
-    if (dtype.equal(py::dtype::of<std::uint16_t>())) return Type::u16;
-    if (dtype.equal(py::dtype::of<std::int16_t>())) return Type::i16;
-    if (dtype.equal(py::dtype::of<std::uint32_t>())) return Type::u32;
-    if (dtype.equal(py::dtype::of<std::int32_t>())) return Type::i32;
-    if (dtype.equal(py::dtype::of<float>())) return Type::f32;
-    throw py::type_error("projections are uint8, uint16, int16, uint32, int32 or float32");
-}
 
 // The arrays of a Correction (backend/__init__.py), or nothing.
 struct CorrectionArrays {

@@ -18,6 +18,8 @@ public:
     // Plans a transform of `length` complex numbers, out of place between addresses on 64 bytes; the
     // input may be destroyed. sign −1: exp(−2πi…), +1: exp(+2πi…), both without factor.
     void* plan(int length, int sign);
+    // Plans a transform of length × length complex numbers in place, at an address on 64 bytes.
+    void* plan_square(int length, int sign);
     void execute(void* plan, float* in, float* out) const { execute_(plan, in, out); }
     void destroy(void* plan);
 
@@ -31,6 +33,7 @@ private:
     void (*destroy_)(void*);
     char* (*export_)();
     int (*import_)(const char*);
+    void (*limit_)(double);  // null where the library has no such function
 };
 
 // A plan that ends with its owner.
@@ -41,6 +44,20 @@ public:
     Fft(const Fft&) = delete;
     Fft& operator=(const Fft&) = delete;
     void operator()(float* in, float* out) const { library_.execute(plan_, in, out); }
+
+private:
+    FftLibrary& library_;
+    void* plan_;
+};
+
+// The same for a square, in place.
+class Fft2 {
+public:
+    Fft2(FftLibrary& library, int length, int sign) : library_(library), plan_(library.plan_square(length, sign)) {}
+    ~Fft2() { library_.destroy(plan_); }
+    Fft2(const Fft2&) = delete;
+    Fft2& operator=(const Fft2&) = delete;
+    void operator()(float* data) const { library_.execute(plan_, data, data); }
 
 private:
     FftLibrary& library_;

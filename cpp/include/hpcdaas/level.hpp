@@ -60,6 +60,29 @@ struct Rays {
     int columns;  // of each line of `lines`, [angle][column][lane]; the first and last are zero where rays may leave
 };
 
+// One diffraction frame as it is stored, the direct beam at n/2 of both axes.
+struct Frame {
+    const void* data;
+    Type type;
+    std::ptrdiff_t row_stride;  // elements
+    int n;
+    int shift;          // frame index (i + shift) mod n belongs to place i of the transform
+    const float* good;  // [n][n] in the order of the transform: 1, or 0 where a pixel isn't used
+    float limit;        // counts at or above this aren't used
+};
+
+enum class Noise : int { amplitude, gaussian, poisson };
+
+// Sums over the used pixels of a view: (√I − |Ψ|)², I, and the likelihood of the noise model.
+struct Misfit {
+    double error = 0, counts = 0, likelihood = 0;
+};
+
+// A step of LSQ-ML from one view: squares and products of P ΔO ("o"), O ΔP ("p") and χ ("x").
+struct Products {
+    double oo = 0, pp = 0, op = 0, ox = 0, px = 0;
+};
+
 struct Level {
     const char* name;
     // Corrects rows into out [row][columns].
@@ -90,6 +113,37 @@ struct Level {
     // Adds rays through a tile of pixels: tile [y][x][lanes], lines [angle][column][lanes].
     void (*backproject)(const Rays&, const float* lines, int lanes, double x0, double y0, int nx, int ny, float* tile);
     void (*project)(const Rays&, const float* tile, int lanes, double x0, double y0, int nx, int ny, float* lines);
+
+    // Views; all complex arrays are interleaved, windows of the object have rows `stride` complex numbers apart.
+    // out = P·O
+    void (*exit_wave)(const float* object, std::ptrdiff_t stride, const float* probe, int n, float* out);
+    // out = c·P·O + (1 − c)·ψ
+    void (*mix)(const float* object, std::ptrdiff_t stride, const float* probe, int n, float c, const float* psi,
+                float* out);
+    // ψ = (1 − a − b)·ψ + a·P·O + b·F
+    void (*renew)(const float* object, std::ptrdiff_t stride, const float* probe, int n, float a, float b,
+                  const float* f, float* psi);
+    // waves Φ ← (factor + keep)·scale·Φ, `factor` from the frame and Σ|Φ|²·power over waves; scratch: 4n floats.
+    // Without scale nothing is written.
+    Misfit (*constrain)(const Frame&, Noise, float* const* waves, int count, float power, float keep, float scale,
+                        float* scratch);
+    // w = w·t, or w·conj(t)
+    void (*transfer)(float* wave, const float* t, bool conjugate, int count);
+    // object += conj(P)·χ, probe += conj(O)·χ for a row; either may be null.
+    void (*add_back)(const float* chi, const float* probe_row, const float* object_row, int n, float* object_sum,
+                     float* probe_sum);
+    // out = |a|², out += |a|², out += a (real)
+    void (*square)(const float* a, int n, float* out);
+    void (*add_square)(const float* a, int n, float* out);
+    void (*add)(const float* a, int n, float* out);
+    // o += s·Δ/((1 − α)·w + αw_max), or with w = null o += s·Δ
+    void (*step_by)(const float* delta, const float* weight, int n, float alpha, float largest, float s, float* o);
+    // Δ = Δ/√(w² + d²)
+    void (*damp)(const float* weight, float d, int n, float* delta);
+    float (*largest)(const float* a, int n);
+    // Adds to p for one pair of modes.
+    void (*products)(const float* chi, const float* probe, const float* object, std::ptrdiff_t stride,
+                     const float* object_step, std::ptrdiff_t step_stride, const float* probe_step, int n, Products& p);
 };
 
 // The best level of this machine, or the one named (throws std::invalid_argument if it isn't there).

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcdaas.backend.views import Views, ViewSetup
 from hpcdaas.errors import InputError, nearest
 
 Float32 = NDArray[np.float32]
@@ -118,6 +119,10 @@ class Backend(Protocol):
 
     def resume(self, name: str, state: dict[str, Any]) -> bool:
         """Work as a backend with this name and state did; false where that isn't possible here."""
+        ...
+
+    def views(self, setup: ViewSetup) -> Views:
+        """Give the primitives of ptychography for views of one kind."""
         ...
 
     def correct(self, data: NDArray[Any], correction: Correction) -> tuple[Float32, int]:

@@ -14,7 +14,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from hpcdaas import _core
 from hpcdaas.backend import Correction, FbpPlan, Float32, Float64, next_smooth
 from hpcdaas.backend.cgroup import core_limit
+from hpcdaas.backend.cpu_views import CpuViews
 from hpcdaas.backend.fft import find_library, read_wisdom, wisdom_file, write_wisdom
+from hpcdaas.backend.views import ViewSetup
 from hpcdaas.errors import InputError
 
 STORED_TYPES = tuple(np.dtype(t) for t in ("u1", "u2", "i2", "u4", "i4", "f4"))
@@ -97,6 +99,10 @@ class CpuBackend:
             return False
         self.library.learn(state["wisdom"])
         return True
+
+    def views(self, setup: ViewSetup) -> CpuViews:
+        """See `hpcdaas.backend.Backend.views`."""
+        return CpuViews(self.library, self.level, self.threads, setup, self._keep_wisdom)
 
     def correct(self, data: NDArray[Any], correction: Correction) -> tuple[Float32, int]:
         """See `hpcdaas.backend.Backend.correct`."""

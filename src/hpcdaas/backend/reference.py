@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.backend import Correction, FbpPlan, Float32, Float64
+from hpcdaas.backend.reference_views import ReferenceViews
+from hpcdaas.backend.views import ViewSetup
 from hpcdaas.errors import InputError
 
 
@@ -27,6 +29,10 @@ class ReferenceBackend:
     def resume(self, name: str, state: dict[str, Any]) -> bool:
         """See `hpcdaas.backend.Backend.resume`."""
         return name == self.name
+
+    def views(self, setup: ViewSetup) -> ReferenceViews:
+        """See `hpcdaas.backend.Backend.views`."""
+        return ReferenceViews(setup)
 
     def correct(self, data: NDArray[Any], correction: Correction) -> tuple[Float32, int]:
         """See `hpcdaas.backend.Backend.correct`."""
