@@ -11,6 +11,7 @@ import numpy as np
 from common import timed
 from hpcdaas.backend import Float32
 from hpcdaas.backend.cpu import CpuBackend
+from hpcdaas.direct import DirectWriter, page_aligned
 from hpcdaas.io import open_scan
 from hpcdaas.pipeline.tomography import Tomography
 from hpcdaas.recipe import default_recipe
@@ -73,17 +74,16 @@ class Parts:
     def write(self, path: Path) -> None:
         """Write as many bytes as the result has, in the pipeline's pieces, each synced."""
         n = self.scan.shape[2]
-        slices = np.ones((BATCH, n, n), np.float32)
+        slices = page_aligned((BATCH, n, n), np.float32)
+        slices[...] = 1
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        writer = DirectWriter(path, descriptor)
         try:
             os.posix_fallocate(descriptor, 0, len(self.rows) * slices[0].nbytes)
             for first in range(0, len(self.rows), BATCH):
-                piece = memoryview(slices[: len(self.rows) - first]).cast("B")
-                at = first * slices[0].nbytes
-                while piece:
-                    done = os.pwrite(descriptor, piece, at)
-                    piece, at = piece[done:], at + done
+                writer.write(slices[: len(self.rows) - first], first * slices[0].nbytes)
                 os.fdatasync(descriptor)
         finally:
+            writer.close()
             os.close(descriptor)
             path.unlink()

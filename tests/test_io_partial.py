@@ -242,3 +242,21 @@ def test_short_writes_are_gone_on_with(result: Path, monkeypatch: pytest.MonkeyP
     with h5py.File(held.data) as opened:
         assert np.array_equal(opened["entry/data/data"][()], slices[:, ::-1])
     held.discard()
+
+
+def test_large_slices_that_begin_inside_of_pages(result: Path) -> None:
+    """They go past the page cache, all but their ends, and the ends of neighbours share a page."""
+    slices = np.random.default_rng(1).random((7, 613, 617), np.float32)
+    held = Partial(result, "run")
+    file = VolumeFile(held, Layout(slices.shape, "float32"), new=True)
+    for first in (4, 0, 2, 6):
+        file.put(first, slices[first : first + 2], {})
+        assert np.array_equal(file.read(first), slices[first])
+    file.close()
+    again = VolumeFile(held, Layout(slices.shape, "float32"), new=False)
+    again.put(2, -slices[2:4], {})
+    again.close()
+    slices[2:4] *= -1
+    with h5py.File(held.data) as opened:
+        assert np.array_equal(opened["entry/data/data"][()], slices)
+    held.discard()

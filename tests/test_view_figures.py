@@ -13,8 +13,10 @@ from PIL import Image
 from hpcdaas.errors import InputError
 from hpcdaas.view import cuts as cuts_module
 from hpcdaas.view import volume as volume_module
-from hpcdaas.view.figures import cuts, histogram, preview_png, sample, save, sinograms, strip, thumbnail
-from hpcdaas.view.picture import bar_length, disc, grey, grey_levels, length, thin
+from hpcdaas.view.figures import cuts, histogram, preview_png, sample, save, sinograms, strip
+from hpcdaas.view.grey import disc, grey, grey_levels, thin
+from hpcdaas.view.picture import bar_length, length
+from hpcdaas.view.thumbnail import thumbnail
 from hpcdaas.view.volume import ResultFile
 from view_results import phantom, write_result, write_volume
 

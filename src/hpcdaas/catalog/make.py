@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -21,6 +20,7 @@ from hpcdaas.catalog.record import (
     RawDataset,
     Record,
 )
+from hpcdaas.direct import sha256
 from hpcdaas.errors import InputError
 from hpcdaas.params import units
 from hpcdaas.result import Raw, Result
@@ -255,8 +255,7 @@ def _data_file(path: Path, folder: Path, checksum: bool) -> DataFile:
     try:
         status, digest = path.stat(), None
         if checksum:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = sha256(path)
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
     name = path.relative_to(folder) if path.is_relative_to(folder) else path

@@ -55,6 +55,8 @@ app.add_typer(catalog.app, name="catalog")
 
 def main() -> None:
     """Run the command line and exit with 0 done, 1 failed, 2 input wrong, 3 interrupted."""
+    # NumPy's matrix products are small here; threads of theirs would stand awake beside those of the kernels
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     as_json = "--json" in arguments

@@ -55,8 +55,8 @@ def reconstruct(
         chosen = resolve(recipe, setting, center, rows)
         if preview:
             chosen = _three_rows(file, chosen)
-        # what draws the picture takes half a second to import: that long the data are worked on
-        drawing = "hpcdaas.view.preview" if preview else "hpcdaas.view.figures"
+        # what draws the picture takes long to import, half a second for a preview: meanwhile the data are worked on
+        drawing = "hpcdaas.view.preview" if preview else "hpcdaas.view.thumbnail"
         threading.Thread(target=_import, args=(drawing,), daemon=True).start()
         result = pipeline.reconstruct(file, chosen, out, watcher=watcher, register_result=not preview, **options)
     picture = _picture(result) if preview else None

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcdaas.direct import DirectWriter
 from hpcdaas.errors import HpcdaasError, InputError
 from hpcdaas.io.partial import Partial
 
@@ -73,6 +74,7 @@ class VolumeFile:
     def __init__(self, partial: Partial, layout: Layout, new: bool) -> None:
         self.partial, self.layout = partial, layout
         self._descriptor = os.open(partial.data, os.O_RDWR | os.O_CREAT, 0o660)
+        self._writer = DirectWriter(partial.data, self._descriptor)
         try:
             self._offset = self._laid_out(new)
         except OSError as error:
@@ -119,11 +121,8 @@ class VolumeFile:
         """
         data = np.ascontiguousarray(slices)
         start = self._offset + first * (self.layout.bytes // self.layout.shape[0])
-        view = data.reshape(-1).view(np.uint8).data
         try:
-            while view:
-                written = os.pwrite(self._descriptor, view, start)
-                view, start = view[written:], start + written
+            self._writer.write(data, start)
             os.fdatasync(self._descriptor)
             self.partial.note(first, len(data), tally)
         except OSError as error:
@@ -146,6 +145,7 @@ class VolumeFile:
 
     def close(self) -> None:
         """Close the file."""
+        self._writer.close()
         os.close(self._descriptor)
 
 

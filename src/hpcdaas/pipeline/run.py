@@ -249,7 +249,7 @@ def _in_job() -> bool:
 
 def _record(result: Result) -> Record:
     """Give the record beside a result; make it where there is none, or that of a run whose result was replaced."""
-    from hpcdaas.view.figures import thumbnail  # matplotlib: only where a picture is made
+    from hpcdaas.view.thumbnail import thumbnail  # the picture library: only where a picture is made
 
     path = record_path(result.path)
     if result.existed and path.exists():

@@ -89,8 +89,13 @@ class Tomography:
             work += 8 * min(BATCH, len(self.rows)) * self.volume.size**2
         return make_plan(self.volume.load(work), self.memory)
 
-    def find_center(self) -> CenterEstimate:
+    def find_center(self, plan: Plan | None = None) -> CenterEstimate:
         """Take the known centre, or find it on a few rows.
+
+        Parameters
+        ----------
+        plan : Plan, optional
+            Of the run that follows, whose first block is read meanwhile.
 
         Raises
         ------
@@ -103,6 +108,8 @@ class Tomography:
         if not finder:
             raise InputError("The recipe doesn't look for the centre.", "Give --center, or add the step 'center'.")
         block = self.volume.center_block()
+        if plan is not None:
+            self.volume.begin(plan)
         with self.volume.clock.stage("center"):
             if self.volume.wide is not None:
                 return find_axis(block)
@@ -139,7 +146,8 @@ class Tomography:
             low, high = saved["low"], saved["high"]
             self.volume.center = estimate.center
         else:
-            estimate = self.find_center()
+            # the limits of integers come from a trial slice, which is read by itself
+            estimate = self.find_center(plan if self.store.dtype == "float32" else None)
             if estimate.confidence < SURE:
                 raise unsure(estimate)
             self.volume.center = estimate.center

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hpcdaas.backend import Backend, Float32
+from hpcdaas.direct import page_aligned
 from hpcdaas.scan import Scan
 from hpcdaas.step import Axis, Step
 from hpcdaas.tomo.block import Block
@@ -94,6 +95,7 @@ class Volume:
         self.center: float | None = None
         self.held = False
         self._middle: tuple[Float32, Float32] | None = None
+        self._ahead: Future[Block] | None = None
 
     @property
     def size(self) -> int:
@@ -135,6 +137,20 @@ class Volume:
         with self.clock.stage("read"):
             self.source.hold(range(self.rows.start, self.rows[-1] + 1), self.halo)
 
+    def begin(self, plan: Plan) -> None:
+        """Begin to read the first block; nothing else may be read before `run`: files have one reader at a time."""
+        if not plan.hold:
+            reader = ThreadPoolExecutor(1, "read")
+            self._ahead = reader.submit(self._read, self.rows[: plan.block])
+            reader.shutdown(wait=False)
+
+    def _first(self, rows: range) -> Block:
+        """Give the block that work begins with, which may have been read already, without a centre."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or rows != self.rows[: len(rows)]:
+            return self._read(rows)
+        return replace(ahead.result(), center=self.center)
+
     def center_block(self, most: int = 5) -> Block:
         """Give the sinograms on which the centre is looked for: a few rows, every step before `center` done."""
         inner = self.rows[len(self.rows) // 10 : len(self.rows) - len(self.rows) // 10] or self.rows
@@ -171,10 +187,12 @@ class Volume:
         work = [(f, rows) for f, rows in zip(firsts, blocks, strict=True) if not sink.has(f, len(rows))]
         writing: list[Future[None]] = []
         # One batch is computed while others wait to be written; memory that was touched once is used again.
-        ring = cycle([np.empty((min(BATCH, plan.block), self.size, self.size), np.float32) for _ in range(1 + WAITING)])
+        ring = cycle(
+            [page_aligned((min(BATCH, plan.block), self.size, self.size), np.float32) for _ in range(1 + WAITING)]
+        )
         with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
             try:
-                coming = reader.submit(self._read, work[0][1]) if work else None
+                coming = reader.submit(self._first, work[0][1]) if work else None
                 for i, (first, rows) in enumerate(work):
                     assert coming is not None
                     block = coming.result()

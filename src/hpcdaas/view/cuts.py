@@ -5,7 +5,8 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hpcdaas.view.picture import PANEL, WIDTH, grey_levels, label_bar, length, quiet, scale_bar, side_by_side, thin
+from hpcdaas.view.grey import grey_levels, thin
+from hpcdaas.view.picture import PANEL, WIDTH, label_bar, length, quiet, scale_bar, side_by_side
 from hpcdaas.view.volume import Axis, ResultFile
 
 #: A volume of fewer slices is shown as slices; cuts across it would be thin stripes.

@@ -1,35 +1,21 @@
-"""The pictures of a result: cuts, sinograms, trial centres, histogram, thumbnail, preview."""
+"""The pictures of a result: cuts, sinograms, trial centres, histogram, preview."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image as PillowImage
 
 from hpcdaas.errors import InputError
 from hpcdaas.view.cuts import cuts
-from hpcdaas.view.picture import (
-    ACCENT,
-    PANEL,
-    WIDTH,
-    Image,
-    disc,
-    frame,
-    grey,
-    grey_levels,
-    label_bar,
-    quiet,
-    side_by_side,
-    thin,
-)
+from hpcdaas.view.grey import Image, disc, grey_levels, thin
+from hpcdaas.view.picture import ACCENT, PANEL, WIDTH, frame, label_bar, quiet, side_by_side
 from hpcdaas.view.volume import ResultFile
 
-__all__ = ["cuts", "histogram", "preview_png", "sample", "save", "sinograms", "strip", "thumbnail"]
+__all__ = ["cuts", "histogram", "preview_png", "sample", "save", "sinograms", "strip"]
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -161,32 +147,6 @@ def sample(file: ResultFile, count: int = 9) -> Image:
     """Give the voxels in the inscribed disc of some slices spread over the volume."""
     round_field = disc(file.shape[1:])
     return np.concatenate([file.plane(0, i)[round_field] for i in file.planes(count)])
-
-
-def thumbnail(result: Path) -> bytes:
-    """Make a PNG of under 100 kB from the middle slice of a result.
-
-    Parameters
-    ----------
-    result : Path
-        The result file.
-
-    Returns
-    -------
-    bytes
-
-    Raises
-    ------
-    InputError
-        If the file is no readable result.
-    """
-    with ResultFile(result) as file:
-        image = file.plane(0, file.shape[0] // 2)
-    # 256 x 256 grey values stay under 100 kB even where they can't be compressed
-    small = thin(image, 256)
-    stream = io.BytesIO()
-    PillowImage.fromarray(grey(small, grey_levels([small]))).save(stream, "PNG", optimize=True)
-    return stream.getvalue()
 
 
 def preview_png(slices: Image, path: Path, labels: Sequence[str] = (), pixel_size: float | None = None) -> None:

@@ -19,7 +19,8 @@ from hpcdaas.params import units
 from hpcdaas.scan import ScanTable
 from hpcdaas.view import figures
 from hpcdaas.view.cuts import STRETCHED, THIN
-from hpcdaas.view.picture import grey_levels, length
+from hpcdaas.view.grey import grey_levels
+from hpcdaas.view.picture import length
 from hpcdaas.view.volume import ResultFile
 
 NOT_SAID = "not in the file"
