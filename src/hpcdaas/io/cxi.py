@@ -174,7 +174,7 @@ def _geometry(tree: Tree, found: PtychoFound, groups: Groups) -> None:
     energy = first_energy(
         tree,
         (
-            *(f"{beam}/{name}" for beam in groups.beams[:-1] for name in ("incident_beam_energy", "incident_energy")),
+            *(f"{beam}/{name}" for beam in groups.beams for name in ("incident_beam_energy", "incident_energy")),
             *(f"{beam}/energy" for beam in groups.beams),
             *(f"{beam}/{name}" for beam in groups.beams for name in ("wavelength", "incident_wavelength")),
         ),

@@ -158,12 +158,15 @@ def _no_layout(tree: Tree) -> InputError:
     for path, node in tree.nodes.items():
         if path.endswith("/definition") and text(node) == "NXtomoproc":
             return InputError(f"{tree.path} holds a reconstruction, no scan.", "Give the raw file behind it.")
-    looked = " and ".join(reader.LOOKED_FOR for reader in HDF5_FORMATS)
+    if any(place in tree.nodes for place in RESULTS):
+        return InputError(f"{tree.path} holds a reconstruction, no scan.", "Give the file of frames behind it.")
+    known = [*(reader.LOOKED_FOR for reader in HDF5_FORMATS), *(reader.LOOKED_FOR for reader in PTYCHO_FORMATS)]
+    looked = f"{', '.join(known)} and {csaxs.LOOKED_FOR}"
     images = nxtomo.images(tree)
     if not images:
         return InputError(f"{tree.path} holds no stack of images. Looked for {looked}.")
     place, data = max(images, key=lambda found: found[1].size)
     return InputError(
         f"{tree.path} has no known layout. Looked for {looked}.",
-        f"If the projections are {place} {data.shape}: -s scan.paths.data={place}",
+        f"If the projections are {place} {data.shape}: -s scan.paths.data={place} (ptychography: and scan.positions)",
     )
