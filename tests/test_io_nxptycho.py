@@ -140,3 +140,21 @@ def test_bad_rasters(tmp_path: Path) -> None:
     error = refused(path)
     assert "4 of 12 frames" in error.message
     assert "scan.frames=0:8" in error.hint
+
+
+def test_virtual_raster(tmp_path: Path) -> None:
+    data, _, _ = raster()
+    layout = h5py.VirtualLayout((DOWN, ACROSS, *SHAPE), "u2")
+    for line in range(DOWN):
+        write(tmp_path / f"line{line}.h5", {"data": data[line]})
+        layout[line] = h5py.VirtualSource(f"line{line}.h5", "data", (ACROSS, *SHAPE))
+    path = write(tmp_path / "a.nxs", nxcxi() | {f"{DETECTOR}/data": None, "entry_1/data_1/data": None})
+    with h5py.File(path, "r+") as file:
+        file.create_virtual_dataset(f"{DETECTOR}/data", layout)
+    scan = opened(path)
+    np.testing.assert_array_equal(counts(scan), frames(VIEWS))
+    assert [file.name for file in scan.files] == ["a.nxs", "line0.h5", "line1.h5", "line2.h5"]
+    write(tmp_path / "line1.h5", {"data": data[1][:2]})
+    assert "4 of 12 frames" in refused(path).message
+    (tmp_path / "line1.h5").unlink()
+    assert "line1.h5" in refused(path).message

@@ -78,20 +78,6 @@ def open_scan(path: Path, table: ScanTable | None = None) -> Scan | PtychoScan:
         raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
-def open_tomography(path: Path, table: ScanTable | None = None) -> Scan:
-    """Open a tomographic scan; see `open_scan`.
-
-    Raises
-    ------
-    InputError
-        If it is of another technique, too.
-    """
-    scan = open_scan(path, table)
-    if not isinstance(scan, Scan):
-        raise InputError(f"{path} is a scan of {scan.technique}; this is for tomography.")
-    return scan
-
-
 def _find(path: Path, table: ScanTable) -> Found | PtychoFound:
     if path.is_dir() or not is_hdf5(path):
         if tiff.knows(path):

@@ -203,16 +203,16 @@ def _virtual(tree: Tree, dataset: h5py.Dataset) -> Stack:
         raise InputError(f"{where} is a virtual dataset of shape {dataset.shape}; (frame, row, column) is needed.")
     pixels = dataset.shape[1] * dataset.shape[2]
     written = np.zeros(dataset.shape[0], np.int64)
-    checked: dict[tuple[str, str], _Source] = {}
+    checked: dict[tuple[str, str], Source] = {}
     for source in dataset.virtual_sources():
         key = (source.file_name.replace("%b", "0"), source.dset_name.replace("%b", "0"))
         if key not in checked:
-            checked[key] = _source(tree, dataset, *key)
+            checked[key] = source_of(tree, dataset, *key)
         known = checked[key]
         shown = _frames_of(source.vspace, dataset.shape[0])
         if shown is None:  # a mapping without end: HDF5 itself takes the extent from what is there
             written[:] = pixels
-        elif known.written and not _beyond(source, known.shape):
+        elif known.written and not beyond(source, known.shape):
             written[shown] += source.vspace.get_select_npoints() // max(1, len(shown))
     gone = np.flatnonzero(written < pixels)
     return DecodedFrames(dataset, Storage("virtual"), gone, any(known.whole_frames for known in checked.values()))
@@ -224,7 +224,7 @@ def _frames_of(space: h5py.h5s.SpaceID, frames: int) -> NDArray[np.intp] | None:
         return np.arange(frames)
     if space.is_regular_hyperslab():
         start, stride, count, block = (axis[0] for axis in space.get_regular_hyperslab())
-        if max(count, block) >= _ENDLESS:
+        if max(count, block) >= ENDLESS:
             return None
         index: NDArray[np.intp] = (start + stride * np.arange(count)[:, None] + np.arange(block)).ravel()
         return index[index < frames]
@@ -232,7 +232,7 @@ def _frames_of(space: h5py.h5s.SpaceID, frames: int) -> NDArray[np.intp] | None:
     return np.arange(low[0], min(high[0] + 1, frames))
 
 
-def _beyond(mapping: Any, shape: tuple[int, ...]) -> bool:
+def beyond(mapping: Any, shape: tuple[int, ...]) -> bool:
     """Say whether a mapping takes more from its source than the source, of this shape, holds."""
     space = mapping.src_space
     if space.get_select_type() == h5py.h5s.SEL_ALL:  # such a space knows no extent
@@ -240,10 +240,10 @@ def _beyond(mapping: Any, shape: tuple[int, ...]) -> bool:
     return any(last >= there for last, there in zip(space.get_select_bounds()[1], shape, strict=False))
 
 
-_ENDLESS = 2**62
+ENDLESS = 2**62
 
 
-class _Source(NamedTuple):
+class Source(NamedTuple):
     """A virtual dataset's source: its shape, whether all was written, whether reads decode whole frames."""
 
     shape: tuple[int, ...]
@@ -251,7 +251,7 @@ class _Source(NamedTuple):
     whole_frames: bool
 
 
-def _source(tree: Tree, dataset: h5py.Dataset, file_name: str, name: str) -> _Source:
+def source_of(tree: Tree, dataset: h5py.Dataset, file_name: str, name: str) -> Source:
     """Look at a source of a virtual dataset."""
     where = f"{dataset.name} in {dataset.file.filename}"
     parent = Path(dataset.file.filename)
@@ -267,7 +267,7 @@ def _source(tree: Tree, dataset: h5py.Dataset, file_name: str, name: str) -> _So
             raise DanglingError(f"{where} is made of {name} in {path}, and there is nothing.")
         if target.ndim not in (2, 3):
             tree.use(*inside.files, Path(target.file.filename))
-            return _Source(target.shape, written=True, whole_frames=False)
+            return Source(target.shape, written=True, whole_frames=False)
         stack = stack_of(inside, target)
         tree.use(*inside.files)
-        return _Source(target.shape, not stack.unwritten().size, stack.whole_frames)
+        return Source(target.shape, not stack.unwritten().size, stack.whole_frames)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hpcdaas.errors import InputError
 from hpcdaas.io.frames import Stack, Storage
 from hpcdaas.io.hdf5 import Tree, open_file
-from hpcdaas.io.hdf5_frames import stack_of
+from hpcdaas.io.hdf5_frames import ENDLESS, beyond, source_of, stack_of
 from hpcdaas.io.raw import RawFrames
 
 
@@ -106,11 +106,12 @@ def views_of(tree: Tree, dataset: h5py.Dataset) -> tuple[Stack, tuple[int, int]]
     grid = (int(dataset.shape[0]), int(dataset.shape[1]))
     shape = (grid[0] * grid[1], int(dataset.shape[2]), int(dataset.shape[3]))
     plist = dataset.id.get_create_plist()
-    if dataset.is_virtual or dataset.external:
-        # HDF5 would read what is missing as zeros, and no one would know.
+    if dataset.external:
         raise InputError(
-            f"{where} is a raster made of other files, which isn't read.", "Give it as (frame, row, column)."
+            f"{where} is a raster in files of bytes, which isn't read.", "Give it as (frame, row, column)."
         )
+    if dataset.is_virtual:
+        return RasterFrames(dataset, Storage("virtual"), _missing(tree, dataset)), grid
     if plist.get_layout() == h5py.h5d.CONTIGUOUS:
         offset = dataset.id.get_offset()
         if offset is None:
@@ -143,3 +144,36 @@ def _unwritten(dataset: h5py.Dataset) -> NDArray[np.intp]:
     dataset.id.chunk_iter(note)
     whole = np.repeat(np.repeat(pieces == counts[2] * counts[3], chunk[0], axis=0), chunk[1], axis=1)
     return np.flatnonzero(~whole[: dataset.shape[0], : dataset.shape[1]].ravel())
+
+
+def _missing(tree: Tree, dataset: h5py.Dataset) -> NDArray[np.intp]:
+    """Indices of frames that a virtual dataset lacks; HDF5 would read them as zeros."""
+    pixels = dataset.shape[2] * dataset.shape[3]
+    written = np.zeros(dataset.shape[:2], np.int64)
+    for source in dataset.virtual_sources():
+        known = source_of(tree, dataset, source.file_name.replace("%b", "0"), source.dset_name.replace("%b", "0"))
+        if not known.written or beyond(source, known.shape):
+            continue
+        lines = [_shown(source.vspace, axis, size) for axis, size in enumerate(dataset.shape[:2])]
+        if (
+            lines[0] is None or lines[1] is None
+        ):  # a mapping without end: HDF5 itself takes the extent from what is there
+            written[:] = pixels
+        else:
+            views = max(1, len(lines[0]) * len(lines[1]))
+            written[np.ix_(lines[0], lines[1])] += source.vspace.get_select_npoints() // views
+    return np.flatnonzero(written.ravel() < pixels)
+
+
+def _shown(space: h5py.h5s.SpaceID, axis: int, size: int) -> NDArray[np.intp] | None:
+    """Indices along an axis that a mapping fills, or None where it has no end."""
+    if space.get_select_type() == h5py.h5s.SEL_ALL:
+        return np.arange(size)
+    if space.is_regular_hyperslab():
+        start, stride, count, block = (values[axis] for values in space.get_regular_hyperslab())
+        if max(count, block) >= ENDLESS:
+            return None
+        index: NDArray[np.intp] = (start + stride * np.arange(count)[:, None] + np.arange(block)).ravel()
+        return index[index < size]
+    low, high = space.get_select_bounds()
+    return np.arange(low[axis], min(high[axis] + 1, size))
