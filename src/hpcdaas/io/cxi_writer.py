@@ -70,14 +70,7 @@ def write_cxi(
     InputError
         If the shapes don't fit, or the file can't be written.
     """
-    if frames.ndim != 3 or positions.shape != (len(frames), 2):
-        raise InputError(f"{frames.shape} frames and {positions.shape} positions make no scan.")
-    for what, image in (("probe", probe), ("mask", good)):
-        if image is not None and image.shape[-2:] != frames.shape[1:]:
-            raise InputError(f"The {what} is {image.shape[-2:]}, the frames {frames.shape[1:]}.")
-    unknown = set(metadata or ()) - set(_PLACES)
-    if unknown:
-        raise InputError(f"A CXI file has no place for '{min(unknown)}'.")
+    _check(frames, positions, {"probe": probe, "mask": good}, metadata or {})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with h5py.File(temporary, "w") as file:
@@ -97,6 +90,22 @@ def write_cxi(
         raise InputError(f"{path} can't be written: {error.strerror or error}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _check(
+    frames: NDArray[Any],
+    positions: NDArray[Any],
+    images: Mapping[str, NDArray[Any] | None],
+    metadata: Mapping[str, str],
+) -> None:
+    if frames.ndim != 3 or positions.shape != (len(frames), 2):
+        raise InputError(f"{frames.shape} frames and {positions.shape} positions make no scan.")
+    for what, image in images.items():
+        if image is not None and image.shape[-2:] != frames.shape[1:]:
+            raise InputError(f"The {what} is {image.shape[-2:]}, the frames {frames.shape[1:]}.")
+    unknown = set(metadata) - set(_PLACES)
+    if unknown:
+        raise InputError(f"A CXI file has no place for '{min(unknown)}'.")
 
 
 def _fill(file: h5py.File, frames: NDArray[Any], positions: NDArray[np.float64], filters: dict[str, Any]) -> None:

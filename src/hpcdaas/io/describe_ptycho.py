@@ -45,16 +45,6 @@ def describe_ptycho(scan: PtychoScan) -> dict[str, Any]:
     if isinstance(scan.frames, Stack):
         kept = scan.frames.storage
         storage |= {"kind": kept.kind, "chunk": list(kept.chunk) if kept.chunk else None, "filters": list(kept.filters)}
-    missing = [
-        {"what": word, "for": use, "option": option}
-        for name, (word, use, option) in _OPTIONS.items()
-        if getattr(scan, name) is None
-    ]
-    if not scan.oriented:
-        option = "-s scan.position_orientation=auto (or +y+x ...)"
-        missing.append(
-            {"what": "position orientation", "for": "certainty that positions fit the frames", "option": option}
-        )
     return {
         "name": scan.name,
         "format": scan.format,
@@ -86,8 +76,21 @@ def describe_ptycho(scan: PtychoScan) -> dict[str, Any]:
         "storage": storage,
         "output": {"shape": list(shape), "dtype": "complex64", "bytes": shape[0] * shape[1] * 8},
         "understood": list(scan.understood),
-        "missing": missing,
+        "missing": _missing(scan),
     }
+
+
+def _missing(scan: PtychoScan) -> list[dict[str, str]]:
+    missing = [
+        {"what": word, "for": use, "option": option}
+        for name, (word, use, option) in _OPTIONS.items()
+        if getattr(scan, name) is None
+    ]
+    if not scan.oriented:
+        option = "-s scan.position_orientation=auto (or +y+x ...)"
+        use = "certainty that positions fit the frames"
+        missing.append({"what": "position orientation", "for": use, "option": option})
+    return missing
 
 
 def object_shape(scan: PtychoScan) -> tuple[int, int]:
