@@ -96,11 +96,13 @@ def reconstruct(scan: Path, out: Path, *arguments: str, cache: Path, environment
     FFT plans are kept in `cache`, the catalogue lies beside OUT.
     """
     out.unlink(missing_ok=True)
+    # an installed program has its bytecode; in an editable one the first run writes it
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [*COMMAND, "reconstruct", str(scan), "-o", str(out), "--catalog", str(out.with_suffix(".db")), "--json"]
     launched = subprocess.run(
         [sys.executable, "-c", LAUNCHER, *command, *arguments],
         stdout=subprocess.PIPE,
-        env={**os.environ, "XDG_CACHE_HOME": str(cache), **environment},
+        env={**inherited, "XDG_CACHE_HOME": str(cache), **environment},
         text=True,
         check=True,
     )

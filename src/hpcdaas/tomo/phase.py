@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import fft
 
 from hpcdaas.errors import InputError
 from hpcdaas.params import Parameters
@@ -55,7 +55,7 @@ def phase(block: Block, parameters: Phase) -> None:
     data = block.values()
     rows, columns = data.shape[1:]
     # rows bring their margin with them as the halo, columns get it here
-    shape = (fft.next_fast_len(rows, real=True), fft.next_fast_len(columns + 2 * margin, real=True))
+    shape = (scipy.fft.next_fast_len(rows, real=True), scipy.fft.next_fast_len(columns + 2 * margin, real=True))
     fy, fx = np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1])
     response = (1 / (1 + (2 * np.pi * length) ** 2 * (fy[:, None] ** 2 + fx**2))).astype(np.float32)
     left = (shape[1] - columns) // 2
@@ -63,7 +63,7 @@ def phase(block: Block, parameters: Phase) -> None:
     batch = max(1, (1 << 22) // (shape[0] * shape[1]))
     for start in range(0, len(data), batch):
         part: NDArray[np.float32] = np.pad(data[start : start + batch], width, mode="edge")
-        filtered = fft.irfft2(fft.rfft2(part) * response, s=shape)
+        filtered = scipy.fft.irfft2(scipy.fft.rfft2(part) * response, s=shape)
         data[start : start + batch] = filtered[:, :rows, left : left + columns]
 
 

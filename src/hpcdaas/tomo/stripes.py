@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
-from scipy import ndimage
 
 from hpcdaas.backend import Float32
 from hpcdaas.params import Parameters
@@ -100,7 +100,7 @@ def remove_large(sinogram: Float32, size: int, snr: float) -> None:
     ranked = np.take_along_axis(sinogram, order, axis=1)
     smooth = median_over_columns(ranked, size)
     offset = np.median(ranked - smooth, axis=1)
-    wrong = ndimage.binary_dilation(stand_out(offset, snr))
+    wrong = scipy.ndimage.binary_dilation(stand_out(offset, snr))
     sinogram -= offset[:, None]
     # a wide stripe isn't only an offset: its columns take the neighbours' values, in their own order
     repaired = sinogram[wrong]
@@ -123,11 +123,11 @@ def remove_dead(sinogram: Float32, size: int, snr: float) -> None:
     snr : float
         See `stand_out`.
     """
-    smooth = ndimage.uniform_filter1d(sinogram, SMOOTH, axis=1)
+    smooth = scipy.ndimage.uniform_filter1d(sinogram, SMOOTH, axis=1)
     activity = np.abs(sinogram - smooth).mean(axis=1, dtype=np.float64)
-    usual = ndimage.median_filter(activity, size)
+    usual = scipy.ndimage.median_filter(activity, size)
     ratio = np.divide(activity, usual, out=np.ones_like(activity), where=usual > 0)
-    dead = ndimage.binary_dilation(stand_out(ratio, snr))
+    dead = scipy.ndimage.binary_dilation(stand_out(ratio, snr))
     dead[:2] = dead[-2:] = False  # nothing to interpolate between
     good = np.flatnonzero(~dead)
     for column in np.flatnonzero(dead):
@@ -186,7 +186,7 @@ def median_over_columns(ranked: Float32, size: int) -> Float32:
     margin = min(size // 2, len(ranked) - 1)
     padded = np.pad(ranked, ((margin, margin), (0, 0)), mode="reflect").T
     # one long line with margins between: the running median of one dimension is the fast one
-    line = ndimage.median_filter(np.ascontiguousarray(padded).ravel(), 2 * margin + 1)
+    line = scipy.ndimage.median_filter(np.ascontiguousarray(padded).ravel(), 2 * margin + 1)
     return np.ascontiguousarray(line.reshape(padded.shape)[:, margin : margin + len(ranked)].T)
 
 

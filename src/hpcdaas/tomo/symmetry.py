@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # its parts load when they are first used: after the first block has begun to be read
 from numpy.typing import NDArray
-from scipy import fft, ndimage
 
 from hpcdaas.backend import Float32, Float64
 
@@ -85,7 +85,7 @@ class Minimum:
 def high_pass(data: Float32) -> Float32:
     """Take the coarse structure along columns away: the edges of a cut sample would be all one sees."""
     width = max(2.0, data.shape[-1] / 40)
-    return np.asarray(data - ndimage.gaussian_filter1d(data, width, axis=-1, mode="nearest"))
+    return np.asarray(data - scipy.ndimage.gaussian_filter1d(data, width, axis=-1, mode="nearest"))
 
 
 def window(columns: int, center: float) -> tuple[Float32, float]:
@@ -122,19 +122,19 @@ def wedge(data: Float32, radius: float) -> tuple[Curve, Curve]:
     all, turning : Curve
     """
     rows, half, columns = data.shape
-    padded = fft.next_fast_len(2 * columns, real=True)
-    k = np.abs(fft.fftfreq(2 * half) * 2 * half).round()
+    padded = scipy.fft.next_fast_len(2 * columns, real=True)
+    k = np.abs(scipy.fft.fftfreq(2 * half) * 2 * half).round()
     last = min(padded // 2, int(half / (2 * np.pi * radius) * padded))  # beyond, all is inside
     f = np.arange(last + 1) / padded
     outside = k[:, None] > 2 * np.pi * f * radius + MARGIN
     outside[:, 0] = False  # a constant has no axis
-    square = fft.fft(np.repeat(np.array([1, -1], np.complex64), half))
+    square = scipy.fft.fft(np.repeat(np.array([1, -1], np.complex64), half))
     power = np.abs(square) ** 2 @ outside
     scale = np.divide(1, power, out=np.zeros(last + 1), where=power > 0)
     cross = np.empty((2, rows, last + 1), np.complex128)
     energy = np.empty((2, rows))
     for row in range(rows):
-        a = fft.fft(fft.rfft(data[row], padded, axis=1)[:, : last + 1], 2 * half, axis=0)
+        a = scipy.fft.fft(scipy.fft.rfft(data[row], padded, axis=1)[:, : last + 1], 2 * half, axis=0)
         # mirrored columns conjugate f, so B(k) is conj A(−k); half a turn later is a factor (−1)^k
         b = np.conj(np.roll(a[::-1], 1, axis=0)) * np.where(k % 2, -1, 1).astype(np.float32)[:, None]
         a, b = a * outside, b * outside
@@ -149,9 +149,9 @@ def wedge(data: Float32, radius: float) -> tuple[Curve, Curve]:
 
 def _series(cross: NDArray[np.complex128], energy: Float64, padded: int, samples: float) -> Curve:
     """Sum 1 + Re cross · exp(−4πifc) / energy over f, for all c."""
-    length = fft.next_fast_len(FINE // 2 * padded, real=True)
+    length = scipy.fft.next_fast_len(FINE // 2 * padded, real=True)
     # twice the positive frequencies is what the inverse real transform sums
-    wave = fft.irfft(np.conj(cross), length, axis=1) * length / 2
+    wave = scipy.fft.irfft(np.conj(cross), length, axis=1) * length / 2
     misfit = 1 + np.divide(wave, energy[:, None], out=np.zeros_like(wave), where=energy[:, None] > 0)
     return Curve(np.arange(length) * padded / length / 2, misfit, energy, samples)
 
@@ -209,10 +209,10 @@ def mirror(left: Float32, right: Float32, low: float, high: float) -> Curve:
         misfit is 1 − correlation.
     """
     columns = left.shape[2]
-    padded = fft.next_fast_len(2 * columns, real=True)
-    product = (fft.rfft(left, padded, axis=2) * fft.rfft(right, padded, axis=2)).sum(axis=1)
+    padded = scipy.fft.next_fast_len(2 * columns, real=True)
+    product = (scipy.fft.rfft(left, padded, axis=2) * scipy.fft.rfft(right, padded, axis=2)).sum(axis=1)
     length = FINE // 2 * padded
-    convolution = fft.irfft(product, length, axis=1) * (length / padded)  # at 2c, in steps of 2 / FINE columns
+    convolution = scipy.fft.irfft(product, length, axis=1) * (length / padded)  # at 2c, in steps of 2 / FINE columns
     centers = np.arange(length) / FINE
     some = (centers >= low) & (centers <= high)
     centers = centers[some]

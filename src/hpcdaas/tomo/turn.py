@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
+import scipy
 
 from hpcdaas.backend import Float32, Float64
 
@@ -74,16 +74,16 @@ def even_angles(data: Float32, angles: Float64, most: int = MOST_ANGLES) -> Turn
     return Turn(np.ascontiguousarray(even.swapaxes(0, 1)), half)
 
 
-def _shares(edges: Float64, bins: Float64) -> sparse.csr_matrix:
+def _shares(edges: Float64, bins: Float64) -> scipy.sparse.csr_matrix:
     """Give the share (bin, cell) of each cell between `edges` in each of the `bins`, rows adding to 1."""
     cuts = np.union1d(edges, bins)
     cuts = cuts[(cuts >= max(edges[0], bins[0])) & (cuts <= min(edges[-1], bins[-1]))]
     middle, length = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
     cell = np.clip(np.searchsorted(edges, middle) - 1, 0, len(edges) - 2)
     place = np.clip(np.searchsorted(bins, middle) - 1, 0, len(bins) - 2)
-    matrix = sparse.csr_matrix((length, (place, cell)), shape=(len(bins) - 1, len(edges) - 1), dtype=np.float32)
+    matrix = scipy.sparse.csr_matrix((length, (place, cell)), shape=(len(bins) - 1, len(edges) - 1), dtype=np.float32)
     total = np.asarray(matrix.sum(axis=1)).ravel()
-    return sparse.diags((1 / np.where(total > 0, total, 1)).astype(np.float32)) @ matrix
+    return scipy.sparse.diags((1 / np.where(total > 0, total, 1)).astype(np.float32)) @ matrix
 
 
 def seam(turn: Turn) -> tuple[Float32, Float32]:
