@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import ModuleType
 from typing import Any
 
 from hpcdaas.params import Parameters
@@ -60,3 +63,13 @@ class Step:
     def summary(self) -> str:
         """First line of the function's docstring."""
         return (self.apply.__doc__ or "").strip().splitlines()[0]
+
+
+def discover(package: ModuleType) -> Mapping[str, Step]:
+    """Give the steps of a package, one per module that ends with ``STEP = Step(...)``, in the order of their places."""
+    found = []
+    for module in pkgutil.iter_modules(package.__path__):
+        step = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "STEP", None)
+        if step is not None:
+            found.append(step)
+    return {step.name: step for step in sorted(found, key=lambda step: (step.place, step.name))}
