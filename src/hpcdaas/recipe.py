@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from hpcdaas import tomo
+from hpcdaas import ptycho, tomo
 from hpcdaas.errors import InputError, nearest
 from hpcdaas.params import Parameters, explain
 from hpcdaas.scan import ScanTable
@@ -22,6 +22,10 @@ P = TypeVar("P", bound=Parameters)
 
 #: The default for tomography alters no value unasked.
 DEFAULT_TOMOGRAPHY = ("flatfield", "minus_log", "center", "fbp")
+#: That for ptychography converges on ordinary far-field data, and says how sharp the object is.
+DEFAULT_PTYCHOGRAPHY = ("frames", "start", "lsqml", "ml", "halves")
+#: Axes of the steps of ptychography.
+PTYCHOGRAPHY = (Axis.FRAME, Axis.START, Axis.VIEW, Axis.QUALITY)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class Recipe:
     name: str
     scan: ScanTable
     steps: tuple[RecipeStep, ...]
+
+    @property
+    def technique(self) -> str:
+        """``tomography`` or ``ptychography``: what its steps are for."""
+        return "ptychography" if self.only(*PTYCHOGRAPHY) else "tomography"
 
     def resolved(self) -> dict[str, Any]:
         """Give the whole recipe, defaults included, as JSON-able values: what the run's identity is made of."""
@@ -129,8 +138,9 @@ class Recipe:
 
 
 def default_recipe(technique: str = "tomography") -> Recipe:
-    """Give the recipe that is used where none is given."""
-    return parse({"name": "default", "step": [{"use": name} for name in DEFAULT_TOMOGRAPHY]})
+    """Give the recipe that is used where none is given for a scan of this technique."""
+    names = DEFAULT_PTYCHOGRAPHY if technique == "ptychography" else DEFAULT_TOMOGRAPHY
+    return parse({"name": "default", "step": [{"use": name} for name in names]})
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -177,7 +187,7 @@ def parse(content: Mapping[str, Any]) -> Recipe:
 def _step(table: Mapping[str, Any]) -> RecipeStep:
     use = table.get("use")
     if not isinstance(use, str):
-        raise InputError("A step of the recipe lacks its 'use'.", f"Steps: {', '.join(tomo.steps())}.")
+        raise InputError("A step of the recipe lacks its 'use'.", f"Steps: {', '.join(all_steps())}.")
     step = _known(use)
     name = table.get("name", use)
     if not isinstance(name, str) or not name or "." in name or name == "scan":
@@ -186,15 +196,25 @@ def _step(table: Mapping[str, Any]) -> RecipeStep:
     return RecipeStep(step, name, _parameters(step.parameters, given, f"step '{name}'"))
 
 
+def all_steps() -> dict[str, Step]:
+    """Give the steps of all techniques by name."""
+    return {**tomo.steps(), **ptycho.steps()}
+
+
 def _known(name: str) -> Step:
-    known = tomo.steps()
+    if name in tomo.steps():  # without those of the other technique, which take time to import
+        return tomo.steps()[name]
+    known = all_steps()
     if name not in known:
         raise InputError(f"There is no step '{name}'.", nearest(name, [*known, "scan"]))
     return known[name]
 
 
 def _check_order(recipe: Recipe) -> None:
-    """Refuse recipes that make no slices, or go on after they did."""
+    """Refuse recipes that make nothing, mix techniques, or go on after they are done."""
+    if recipe.technique == "ptychography":
+        _check_views(recipe)
+        return
     axes = [s.step.axis for s in recipe.steps]
     if axes.count(Axis.SLICE) != 1:
         raise InputError(
@@ -203,6 +223,23 @@ def _check_order(recipe: Recipe) -> None:
         )
     if any(axis is not Axis.RESULT for axis in axes[axes.index(Axis.SLICE) + 1 :]) or axes.count(Axis.RESULT) > 1:
         raise InputError("After the step that makes slices only one 'store' may follow.")
+
+
+def _check_views(recipe: Recipe) -> None:
+    """Refuse recipes of ptychography that lack an algorithm, or whose steps are in no order that works."""
+    other = next((s for s in recipe.steps if s.step.axis not in PTYCHOGRAPHY), None)
+    if other is not None:
+        raise InputError(
+            f"The step '{other.name}' is for tomography, others of the recipe for ptychography.", "Leave one kind out."
+        )
+    if not recipe.only(Axis.VIEW):
+        raise InputError(
+            "A ptychography recipe needs an algorithm.",
+            f"Known: {', '.join(n for n, s in ptycho.steps().items() if s.axis is Axis.VIEW)}.",
+        )
+    ranks = [PTYCHOGRAPHY.index(s.step.axis) for s in recipe.steps]
+    if ranks != sorted(ranks) or any(len(recipe.only(axis)) > 1 for axis in PTYCHOGRAPHY if axis is not Axis.VIEW):
+        raise InputError("The order is: at most one 'frames', at most one 'start', algorithms, at most one 'halves'.")
 
 
 def _parameters(model: type[P], given: Mapping[str, Any], where: str) -> P:

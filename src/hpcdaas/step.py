@@ -25,6 +25,7 @@ class Axis(Enum):
     FRAME = "frame"  # prepares diffraction frames: crop, bin, centre, mask
     START = "start"  # makes the first probe and object
     VIEW = "view"  # a ptychographic algorithm: goes over the views again and again
+    QUALITY = "quality"  # says how good the object is
 
 
 def no_halo(parameters: Any, scan: Any) -> int:

@@ -108,6 +108,7 @@ class Backend(Protocol):
     """The primitives that algorithms are written against."""
 
     name: str
+    threads: int
 
     def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:
         """Say how much memory the primitives work in for a batch of rows, beside data and slices."""

@@ -35,7 +35,7 @@ def inspect(
     from hpcdaas.io import describe, open_scan
     from hpcdaas.scan import Scan
 
-    chosen = resolve(recipe, setting, None, None)
+    chosen = resolve(recipe, setting, None, None, file)
     scan = open_scan(file, chosen.scan)
     if show_recipe:
         content = chosen.resolved()

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,12 +28,14 @@ def reconstruct(
     file: Annotated[Path, typer.Argument(help="The raw scan.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The result file.")],
     recipe: Annotated[
-        Path | None, typer.Option("-r", "--recipe", help="Recipe (TOML); default: flatfield to fbp.")
+        Path | None, typer.Option("-r", "--recipe", help="Recipe (TOML); default: that of the technique.")
     ] = None,
     setting: Annotated[list[str] | None, typer.Option("-s", help="NAME.parameter=value or scan.key=value.")] = None,
     center: Annotated[float | None, typer.Option(help="Rotation centre, column of the detector.")] = None,
     rows: Annotated[str | None, typer.Option(help="Detector rows A:B or A:B:STEP.")] = None,
-    preview: Annotated[bool, typer.Option("--preview", help="Three slices and a picture, in seconds.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Three slices or a few iterations, and a picture, in seconds.")
+    ] = False,
     backend: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
     catalog: Annotated[str | None, typer.Option(help="Catalogue: a path or sqlite:///...")] = None,
     memory: Annotated[str | None, typer.Option(help="Budget, for example 8GB or 4GiB.")] = None,
@@ -52,9 +55,9 @@ def reconstruct(
     with watching(quiet=as_json) as watcher:
         from hpcdaas import pipeline
 
-        chosen = resolve(recipe, setting, center, rows)
+        chosen = resolve(recipe, setting, center, rows, file)
         if preview:
-            chosen = _three_rows(file, chosen)
+            chosen = _few_iterations(chosen) if chosen.technique == "ptychography" else _three_rows(file, chosen)
         # what draws the picture takes long to import, half a second for a preview: meanwhile the data are worked on
         drawing = "hpcdaas.view.preview" if preview else "hpcdaas.view.thumbnail"
         threading.Thread(target=_import, args=(drawing,), daemon=True).start()
@@ -72,14 +75,43 @@ def _import(name: str) -> None:
         importlib.import_module(name)
 
 
-def resolve(path: Path | None, settings: list[str] | None, center: float | None, rows: str | None) -> Recipe:
-    """Put a recipe together from its file and what the command line says."""
+def resolve(
+    path: Path | None, settings: list[str] | None, center: float | None, rows: str | None, file: Path
+) -> Recipe:
+    """Put a recipe together from its file, or the default for the scan, and what the command line says.
+
+    Raises
+    ------
+    InputError
+        If something in it is wrong, or asked for of a technique that doesn't have it.
+    """
+    from hpcdaas.io.detect import technique_of
     from hpcdaas.recipe import default_recipe, load_recipe
 
-    recipe = load_recipe(path) if path else default_recipe()
+    if path:
+        recipe = load_recipe(path)
+    else:
+        of_scan = [setting for setting in settings or [] if setting.lstrip().startswith("scan.")]
+        recipe = default_recipe(technique_of(file, default_recipe().override(of_scan).scan))
+    if recipe.technique == "ptychography" and (center is not None or rows is not None):
+        raise InputError("A scan of ptychography has neither rotation centre nor rows.", "Leave out --center, --rows.")
     extra = [f"scan.center={center!r}"] if center is not None else []
     extra += [f'scan.rows="{rows}"'] if rows is not None else []
     return recipe.override([*(settings or []), *extra])
+
+
+#: Iterations of a preview of ptychography.
+FEW = 15
+
+
+def _few_iterations(recipe: Recipe) -> Recipe:
+    """Choose what a preview of ptychography does: a few iterations of the first algorithm."""
+    from hpcdaas.step import Axis
+
+    first = recipe.only(Axis.VIEW)[0]
+    kept = tuple(s for s in recipe.steps if s.step.axis in (Axis.FRAME, Axis.START) or s is first)
+    few = min(FEW, getattr(first.parameters, "iterations", FEW))
+    return replace(recipe, steps=kept).override([f"{first.name}.iterations={few}"])
 
 
 def one_rank() -> None:
@@ -155,10 +187,10 @@ def watching(quiet: bool) -> Iterator[Watcher]:
 
         console = Console(stderr=True, quiet=quiet)
         bar = Progress(
-            TextColumn("slices"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+            TextColumn("done"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
             console=console, transient=True, disable=quiet or not sys.stderr.isatty(),
         )  # fmt: skip
-        task = bar.add_task("slices", total=None)
+        task = bar.add_task("done", total=None)
         with bar:
             yield Watcher(
                 say=lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True),
@@ -168,6 +200,10 @@ def watching(quiet: bool) -> Iterator[Watcher]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+#: Numbers that ``--json`` says apart from the other metrics.
+OF_TECHNIQUE = {"tomography": ("center", "center_confidence"), "ptychography": ("error", "resolution")}
 
 
 def summary(result: Result) -> dict[str, Any]:
@@ -183,8 +219,7 @@ def summary(result: Result) -> dict[str, Any]:
         "seconds": dict(result.seconds),
         "peak_memory_bytes": result.peak_memory_bytes,
         "metrics": numbers,
-        "center": numbers.get("center"),
-        "center_confidence": numbers.get("center_confidence"),
+        **{name: numbers.get(name) for name in OF_TECHNIQUE[result.raw.technique]},
     }
 
 

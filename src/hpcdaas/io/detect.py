@@ -78,6 +78,11 @@ def open_scan(path: Path, table: ScanTable | None = None) -> Scan | PtychoScan:
         raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
 
 
+def technique_of(path: Path, table: ScanTable | None = None) -> str:
+    """Say what kind of scan a path holds, ``tomography`` or ``ptychography``; raises as `open_scan`."""
+    return open_scan(path, table).technique
+
+
 def _find(path: Path, table: ScanTable) -> Found | PtychoFound:
     if path.is_dir() or not is_hdf5(path):
         if tiff.knows(path):

@@ -285,11 +285,11 @@ def read_summary(path: Path) -> dict[str, Any]:
             entry = file["entry"]
             process = {name: _plain(item[()]) for name, item in entry["process"].items()}
             metrics = {}
-            for name, item in entry["metrics"].items():
+            for name, item in entry["quality" if "quality" in entry else "metrics"].items():
                 unit = _plain(item.attrs.get("units", ""))
                 value = _plain(item[()])
                 metrics[name] = {"value": value, "unit": unit} if unit else value
-            shape = tuple(entry["data/data"].shape)
+            shape = tuple(entry["object/data" if "object" in entry else "data/data"].shape)
     except (OSError, KeyError) as error:
         raise InputError(f"{path} is no result of hpcdaas.") from error
     return {"shape": shape, "metrics": metrics, **process, "recipe": json.loads(process["recipe"])}

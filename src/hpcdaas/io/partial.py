@@ -11,15 +11,21 @@ import socket
 import threading
 import time
 import uuid
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hpcdaas.errors import HpcdaasError, InputError
 
 #: Seconds between renewals of a lease, and after which one of another host has expired.
 RENEW, EXPIRED = 20.0, 120.0
+#: Name under which a checkpoint of arrays holds what isn't one.
+_CONTENT = "content_json"
 
 
 def sync_folder(folder: Path) -> None:
@@ -69,6 +75,7 @@ class Partial:
         self._journal = self.folder / "journal"
         self._checkpoint = self.folder / "checkpoint.json"
         self._structure = self.folder / "structure"
+        self._arrays = self.folder / "checkpoint.npz"
         self._token = uuid.uuid4().hex
         self._ended = threading.Event()
         try:
@@ -128,8 +135,15 @@ class Partial:
         if not self.held():
             raise HpcdaasError(f"Another process took over {self.result}.", "This one ends; look at the other's log.")
 
+    @property
+    def begun(self) -> bool:
+        """Whether an attempt left something to go on from."""
+        return self.data.exists() or self._arrays.exists()
+
     def checkpoint(self) -> dict[str, Any] | None:
-        """Give what was saved of this run before, or None."""
+        """Give what was saved of this run before, arrays under ``arrays``, or None."""
+        if self._arrays.exists():
+            return self._array_checkpoint()
         try:
             saved = json.loads(_read(self._checkpoint))
         except ValueError:
@@ -140,6 +154,34 @@ class Partial:
     def save_checkpoint(self, content: Mapping[str, Any]) -> None:
         """Save what an attempt after this one needs to go on."""
         write_safely(self._checkpoint, json.dumps({"run": self.run, **content}).encode())
+
+    def save_arrays(self, content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Save what an attempt after this one needs to go on, where that is arrays: whole or not at all.
+
+        Raises
+        ------
+        HpcdaasError
+            If the lease was lost: the checkpoint is another process's now.
+        """
+        text = np.frombuffer(json.dumps({"run": self.run, **content}).encode(), np.uint8)
+        temporary = self._arrays.with_name(f".{self._arrays.name}.{uuid.uuid4().hex[:8]}")
+        with temporary.open("wb") as file:
+            np.savez(file, **{_CONTENT: text}, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        self._check_lease()
+        temporary.replace(self._arrays)
+        sync_folder(self.folder)
+
+    def _array_checkpoint(self) -> dict[str, Any] | None:
+        try:
+            with np.load(self._arrays, allow_pickle=False) as file:
+                saved = json.loads(file[_CONTENT].tobytes())
+                if saved.get("run") != self.run:
+                    return None
+                return {**saved, "arrays": {name: file[name] for name in file.files if name != _CONTENT}}
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return None
 
     def done(self) -> list[dict[str, Any]]:
         """Read the journal: ``first``, ``count`` and ``tally`` of slices whose data is safe.
@@ -192,7 +234,8 @@ class Partial:
 
     def clear(self) -> None:
         """Forget an earlier attempt: its data, journal and checkpoint."""
-        for path in (self._checkpoint, self._journal, self._structure, self.data):
+        half_written = self.folder.glob(f".{self._arrays.name}.*")
+        for path in (self._checkpoint, self._journal, self._structure, self.data, self._arrays, *half_written):
             path.unlink(missing_ok=True)
 
     def finish(self, mode: int = 0o660) -> None:

@@ -10,28 +10,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 import hpcdaas
-from hpcdaas.backend import get_backend
+from hpcdaas.backend import Backend, get_backend
 from hpcdaas.catalog.make import make_record
 from hpcdaas.catalog.record import Record, read_record, record_path, write_record
 from hpcdaas.catalog.store import open_catalog
 from hpcdaas.errors import HpcdaasError, InputError, Interrupted
 from hpcdaas.io import open_scan
-from hpcdaas.io.nexus_result import describe_result, existing_run, read_summary
+from hpcdaas.io.nexus_result import existing_run, read_summary
 from hpcdaas.io.partial import Partial, sweep
 from hpcdaas.io.tiff_result import is_stack_of, write_stack
 from hpcdaas.params import explain
 from hpcdaas.pipeline.memory import default_budget, peak
 from hpcdaas.pipeline.options import Options, Watcher
-from hpcdaas.pipeline.tomography import Outcome, Tomography
 from hpcdaas.recipe import Recipe, default_recipe
 from hpcdaas.result import Raw, Result
 from hpcdaas.run import raw_identity, run_identity
-from hpcdaas.scan import Scan
+from hpcdaas.scan import PtychoScan, Scan
 
 #: Begins the names of a result's metrics that say how long each stage took.
 SECONDS = "seconds_"
@@ -48,7 +47,7 @@ def reconstruct(
     file : path
         The raw scan, in any format that a reader knows.
     recipe : Recipe, optional
-        Default: `hpcdaas.default_recipe`.
+        Default: `hpcdaas.default_recipe` of the scan's technique.
     out : path
         The result file. A run that is there already is not done again; one that was interrupted goes on.
     attempt : int, optional
@@ -75,10 +74,10 @@ def reconstruct(
         chosen = Options(**options)
     except ValidationError as error:
         raise explain(error, "the options", Options) from None
-    recipe = recipe or default_recipe()
     started = datetime.now(UTC)
     path = Path(out).absolute()
-    scan = open_scan(Path(file), recipe.scan)
+    scan = open_scan(Path(file), recipe.scan if recipe else None)
+    recipe = recipe or default_recipe(scan.technique)
     raw = _raw(scan)
     job = Job(path, raw, recipe, run_identity(raw.identity, recipe.resolved(), attempt), attempt, started)
     if chosen.register_result and not _in_job():
@@ -91,6 +90,37 @@ def reconstruct(
     except OSError as error:
         raise HpcdaasError(f"{error.filename or path}: {error.strerror or error}.") from error
     return _registered(result, chosen)
+
+
+class Work(Protocol):
+    """One scan, one recipe, one backend: what a technique has to be able to do."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Time of each stage so far."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the main dataset."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """Bytes that are needed on disk."""
+        ...
+
+    def plan(self) -> Any:
+        """Choose how the scan goes through the memory; the plan has its bytes."""
+        ...
+
+    def run(self, partial: Partial, plan: Any, saved: dict[str, Any] | None, watcher: Watcher) -> Any:
+        """Do it, from a checkpoint where there is one; what comes out has `metrics()`."""
+        ...
+
+    def describe(self, path: Path, outcome: Any, process: dict[str, Any], seconds: dict[str, float]) -> None:
+        """Complete the result in the making."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -138,36 +168,36 @@ class Job:
         }
 
 
-def _raw(scan: Scan) -> Raw:
+def _raw(scan: Scan | PtychoScan) -> Raw:
     files = tuple(f.parent.resolve() / f.name for f in scan.files)  # links to folders change with the beamtime
     return Raw(scan.name, files, raw_identity(files), scan.metadata, scan.technique, scan.format, scan.shape)
 
 
-def _make(job: Job, scan: Scan, options: Options, watcher: Watcher) -> Result | None:
+def _make(job: Job, scan: Scan | PtychoScan, options: Options, watcher: Watcher) -> Result | None:
     """Reconstruct into ``RESULT.partial`` and give it its final name; None where another process just did."""
     start = time.perf_counter()
     if not job.path.parent.is_dir():
         raise InputError(f"There is no folder {job.path.parent}.", "Make it, or choose another -o.")
     partial = Partial(job.path, job.run)
-    keep = partial.data.exists()
+    keep = partial.begun
     try:
         if job.is_there(options.overwrite):
             partial.discard()
             return None
         backend = get_backend(options.backend, options.threads)
-        work = Tomography(scan, job.recipe, backend, int(options.memory or default_budget()))
+        work = _work(scan, job.recipe, backend, int(options.memory or default_budget()))
         plan, saved = work.plan(), partial.checkpoint()
         if saved is not None and not (_goes_on(saved, options) and backend.resume(saved["backend"], saved["state"])):
             watcher.say("What an earlier attempt left can't be gone on with here: starting anew.")
             saved = None
         if saved is None:
             partial.clear()
-            _check_room(job.path, work.layout.bytes + work.layout.beside)
+            _check_room(job.path, work.room)
         keep = False
         outcome = work.run(partial, plan, saved, watcher)
-        seconds: dict[str, float] = {name: round(value, 3) for name, value in work.volume.clock.seconds.items()}
+        seconds: dict[str, float] = {name: round(value, 3) for name, value in work.seconds.items()}
         seconds["total"] = round(time.perf_counter() - start, 3)
-        describe_result(partial.data, work.description(outcome, job.process(), seconds))
+        work.describe(partial.data, outcome, job.process(), seconds)
         partial.finish()
     except InputError:
         # an option that is wrong must not cost what an earlier attempt has done
@@ -196,13 +226,29 @@ def _check_room(path: Path, size: int) -> None:
         )
 
 
-def _result(job: Job, work: Tomography, outcome: Outcome, seconds: dict[str, float]) -> Result:
+def _work(scan: Scan | PtychoScan, recipe: Recipe, backend: Backend, memory: int) -> Work:
+    """Give what does a run of the scan's technique."""
+    if recipe.technique != scan.technique:
+        raise InputError(
+            f"{scan.name} is a scan of {scan.technique}, and the recipe '{recipe.name}' is for {recipe.technique}.",
+            "Leave out -r for the default, or see 'hpcdaas inspect FILE --recipe'.",
+        )
+    if isinstance(scan, Scan):
+        from hpcdaas.pipeline.tomography import Tomography
+
+        return Tomography(scan, recipe, backend, memory)
+    from hpcdaas.pipeline.ptychography import Ptychography
+
+    return Ptychography(scan, recipe, backend, memory)
+
+
+def _result(job: Job, work: Work, outcome: Any, seconds: dict[str, float]) -> Result:
     return Result(
         path=job.path,
         run=job.run,
         raw=job.raw,
         recipe=job.recipe.resolved(),
-        shape=work.layout.shape,
+        shape=work.shape,
         started=job.started,
         ended=datetime.now(UTC),
         seconds=seconds,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from hpcdaas.backend import Backend, Float32
 from hpcdaas.errors import InputError
-from hpcdaas.io.nexus_result import Description, Layout, VolumeFile
+from hpcdaas.io.nexus_result import Description, Layout, VolumeFile, describe_result
 from hpcdaas.io.partial import Partial
 from hpcdaas.pipeline.options import Watcher
 from hpcdaas.recipe import Recipe
@@ -79,6 +80,21 @@ class Tomography:
         """Shape and type of the stored volume; before the centre is known, the largest that it may have."""
         y, x = self.store.window(self.volume.size)
         return Layout((len(self.rows), y.stop - y.start, x.stop - x.start), self.store.dtype, self._beside())
+
+    @property
+    def room(self) -> int:
+        """Bytes that the result needs on disk."""
+        return self.layout.bytes + self.layout.beside
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the stored volume."""
+        return self.layout.shape
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Time of each stage so far."""
+        return self.volume.clock.seconds
 
     def plan(self) -> Plan:
         """Choose how the scan goes through the memory."""
@@ -215,6 +231,10 @@ class Tomography:
         slices = [_middle(self.volume.trial(c), edge or self.volume.size) for c in centers]
         smallest = min(len(one) for one in slices)
         return centers, np.stack([_middle(one, smallest) for one in slices])
+
+    def describe(self, path: Path, outcome: Outcome, process: dict[str, Any], seconds: dict[str, float]) -> None:
+        """Add to the result in the making what it says beside its volume."""
+        describe_result(path, self.description(outcome, process, seconds))
 
     def description(self, outcome: Outcome, process: dict[str, Any], seconds: dict[str, float]) -> Description:
         """Say what the result file says beside its volume."""

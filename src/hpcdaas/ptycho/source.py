@@ -14,8 +14,8 @@ from hpcdaas.errors import InputError
 from hpcdaas.ptycho.frames import Cut
 from hpcdaas.scan import PtychoScan
 
-#: Frames that are read at once while all are brought into memory.
-AT_ONCE = 128
+#: Bytes of frames, as the file has them, that are read at once.
+AT_ONCE = 64 << 20
 
 
 class Source:
@@ -39,6 +39,8 @@ class Source:
 
     def __init__(self, scan: PtychoScan, cut: Cut, corners: Int32, piece: int | None = None) -> None:
         self.scan, self.cut, self.corners, self.piece = scan, cut, corners, piece
+        frame = int(np.prod(scan.frames.shape[1:])) * scan.frames.dtype.itemsize
+        self._at_once = max(1, AT_ONCE // frame)
         self._held = self._hold() if piece is None else None
 
     def __len__(self) -> int:
@@ -93,8 +95,8 @@ class Source:
     def _hold(self) -> NDArray[Any]:
         count, n, stored = len(self), self.cut.n, self.scan.frames.dtype
         held = np.empty((count, n, n), self.cut.dtype(stored))
-        for first in range(0, count, AT_ONCE):
-            last = min(first + AT_ONCE, count)
+        for first in range(0, count, self._at_once):
+            last = min(first + self._at_once, count)
             held[first:last] = self._checked(self._read_run(first, last), first)
         return held
 
@@ -105,8 +107,8 @@ class Source:
         sorting = np.argsort(views)
         runs = np.split(sorting, np.flatnonzero(np.diff(views[sorting]) != 1) + 1)
         for run in runs:
-            for start in range(0, len(run), AT_ONCE):
-                part = run[start : start + AT_ONCE]
+            for start in range(0, len(run), self._at_once):
+                part = run[start : start + self._at_once]
                 first = int(views[part[0]])
                 out[part] = self._checked(self._read_run(first, first + len(part)), first)
         return out

@@ -1,0 +1,261 @@
+"""A ptychography run: from an open scan to object and probe in a result in the making."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcdaas.backend import Backend
+from hpcdaas.backend.views import ViewSetup
+from hpcdaas.errors import InputError
+from hpcdaas.io.partial import Partial
+from hpcdaas.io.ptycho_result import FrcCurve, PtychoDescription, write_ptycho_result
+from hpcdaas.pipeline.chain import Chain, Stage
+from hpcdaas.pipeline.options import Watcher
+from hpcdaas.ptycho import steps
+from hpcdaas.ptycho.frames import Cut
+from hpcdaas.ptycho.geometry import Geometry, make_geometry, transfer
+from hpcdaas.ptycho.model import Model, waves_needed
+from hpcdaas.ptycho.modes import orthogonal
+from hpcdaas.ptycho.orientation import Oriented, find_orientation
+from hpcdaas.ptycho.plan import Load, Plan, make_plan
+from hpcdaas.ptycho.source import Source
+from hpcdaas.recipe import Recipe
+from hpcdaas.scan import PtychoScan, oriented
+from hpcdaas.step import Axis
+
+#: An orientation with less confidence is not used unasked.
+SURE = 0.5
+#: Bytes for the text of a result, curves, and HDF5's own structures.
+TEXT = 4 << 20
+
+
+class Ptychography:
+    """One scan, one recipe, one backend.
+
+    Parameters
+    ----------
+    scan : PtychoScan
+    recipe : Recipe
+    backend : Backend
+    memory : int
+        Budget in bytes.
+
+    Raises
+    ------
+    InputError
+        If recipe and scan don't go together.
+    """
+
+    def __init__(self, scan: PtychoScan, recipe: Recipe, backend: Backend, memory: int) -> None:
+        self.scan, self.recipe, self.backend, self.memory = scan, recipe, backend, memory
+        self.seconds: dict[str, float] = {}
+        self.algorithms = recipe.only(Axis.VIEW)
+        start = time.perf_counter()
+        self._frames, self._start = (self._parameters(axis, name) for axis, name in _BEFORE)
+        self.cut: Cut = steps()["frames"].apply(scan, self._frames)
+        self.geometry = self._geometry(scan)
+        self.modes = self._modes()
+        self._count("read", start)
+
+    def _parameters(self, axis: Axis, name: str) -> Any:
+        """Give the parameters of the recipe's step along an axis, or the defaults of that name."""
+        found = self.recipe.only(axis)
+        return found[0].parameters if found else steps()[name].parameters()
+
+    def _geometry(self, scan: PtychoScan) -> Geometry:
+        geometry = make_geometry(scan, self.cut.n, self.cut.bin)
+        rows, columns = geometry.shape
+        needed = 8 * rows * columns
+        if needed > self.memory:
+            raise InputError(
+                f"The positions span an object of {rows} × {columns} pixels, {needed / 1e9:.3g} GB, and the budget is "
+                f"{self.memory / 1e9:.3g} GB.",
+                "Are they in m? A unit is given with -s scan.positions=..., more memory with --memory.",
+            )
+        if min(np.ptp(geometry.places, axis=0).max(), len(geometry.places) - 1) < 1:
+            raise InputError(
+                "All positions lie within one pixel of the object.",
+                "Check their unit, the distance, and scan.focus_distance in the near field.",
+            )
+        return geometry
+
+    def _modes(self) -> tuple[int, int]:
+        """Give the numbers of probe and object modes."""
+        probes, objects = self._start.modes, self._start.object_modes
+        if probes * objects > len(self.geometry.places):
+            raise InputError(
+                f"{probes} × {objects} modes are more than the {len(self.geometry.places)} views can tell apart.",
+                "Give fewer: -s start.modes=...",
+            )
+        return probes, objects
+
+    @property
+    def room(self) -> int:
+        """Bytes that the result and the checkpoint need on disk."""
+        pixels = self.geometry.shape[0] * self.geometry.shape[1]
+        fields = 8 * (self.modes[1] * pixels + self.modes[0] * self.cut.n**2)
+        return 2 * fields + 8 * pixels + 4 * fields + self._load().waves + TEXT
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the object (mode, y, x)."""
+        return (self.modes[1], *self.geometry.shape)
+
+    def _load(self) -> Load:
+        frames = self.scan.frames
+        groups = [getattr(s.parameters, "group", getattr(s.parameters, "batch", 1)) for s in self.algorithms]
+        return Load(
+            views=len(self.geometry.places),
+            n=self.cut.n,
+            itemsize=self.cut.dtype(frames.dtype).itemsize,
+            stored_frame=int(np.prod(frames.shape[1:])) * frames.dtype.itemsize,
+            probes=self.modes[0],
+            objects=self.modes[1],
+            object_pixels=self.geometry.shape[0] * self.geometry.shape[1],
+            group=min(max(groups), len(self.geometry.places)),
+            stores_waves=any(waves_needed(s.parameters) for s in self.algorithms),
+            threads=self.backend.threads,
+        )
+
+    def plan(self) -> Plan:
+        """Choose how the frames go through the memory."""
+        return make_plan(self._load(), self.memory)
+
+    def run(self, partial: Partial, plan: Plan, saved: dict[str, Any] | None, watcher: Watcher) -> Outcome:
+        """Reconstruct; see `hpcdaas.pipeline.tomography.Tomography.run`."""
+        plan = Plan(**saved["plan"]) if saved else plan
+        if saved and saved["threads"] != self.backend.threads:
+            now = self.backend.threads
+            watcher.say(f"Going on with {now} threads instead of {saved['threads']}: last bits may differ.")
+        watcher.say(f"Plan: {plan.sentence()}.")
+        scan, found = self._oriented(plan, saved, watcher)
+        start = time.perf_counter()
+        model = self._model(scan, plan)
+        start = self._count("read", start)
+        rows, columns = model.geometry.shape
+        pixel = " × ".join(f"{1e9 * p:.3g}" for p in dict.fromkeys(model.geometry.pixel))
+        n = self.cut.n
+        watcher.say(f"{len(model.order)} views of {n} × {n}, object of {rows} × {columns} pixels of {pixel} nm.")
+        content = {
+            "backend": self.backend.name,
+            "threads": self.backend.threads,
+            "state": self.backend.state(),
+            "plan": asdict(plan),
+            "oriented": asdict(found) if found else None,
+        }
+        chain = Chain(model, self._stages(), partial, content, saved)
+        chain.run(watcher)
+        start = self._count("compute", start)
+        outcome = self._outcome(scan, chain, found)
+        self._count("quality", start)
+        return outcome
+
+    def _stages(self) -> list[Stage]:
+        """Give all that is to be done: the recipe's algorithms, and for the quality the same on both halves."""
+        stages = [Stage("", s) for s in self.algorithms]
+        for _ in self.recipe.only(Axis.QUALITY):
+            stages += [Stage(half, s) for half in ("a", "b") for s in self.algorithms]
+        return stages
+
+    def _oriented(
+        self, plan: Plan, saved: dict[str, Any] | None, watcher: Watcher
+    ) -> tuple[PtychoScan, Oriented | None]:
+        """Find out how the positions lie on the object, where that is asked for."""
+        if self.scan.orientation != "auto":
+            return self.scan, None
+        if saved and saved["oriented"]:
+            found = Oriented(**saved["oriented"])
+        else:
+            found = find_orientation(self.scan, lambda scan: self._model(scan, plan), watcher.stop)
+        tried = ", ".join(f"{name} {error:.3g}" for name, error in found.errors.items())
+        if found.confidence < SURE:
+            raise InputError(
+                f"The orientation of the positions isn't sure: confidence {found.confidence:.2f}, errors {tried}.",
+                f"Give it: -s scan.position_orientation={found.orientation} fits best.",
+            )
+        watcher.say(f"Positions are {found.orientation}, confidence {found.confidence:.2f} (errors {tried}).")
+        positions = oriented(self.scan.positions, found.orientation)
+        self.geometry = self._geometry(replace(self.scan, positions=positions))
+        return replace(self.scan, positions=positions, orientation=found.orientation, oriented="data"), found
+
+    def _model(self, scan: PtychoScan, plan: Plan) -> Model:
+        geometry = self._geometry(scan)
+        object_, probe = steps()["start"].apply(scan, self.cut, geometry, self._start)
+        near = transfer(scan, geometry.n, geometry.pixel)
+        setup = ViewSetup(geometry.n, len(probe), len(object_), self.cut.good, self.cut.limit, near)
+        source = Source(scan, self.cut, geometry.corners, plan.piece)
+        return Model.start(object_, probe, geometry, source, self.backend.views(setup))
+
+    def _outcome(self, scan: PtychoScan, chain: Chain, found: Oriented | None) -> Outcome:
+        model = chain.model("")
+        model.probe = orthogonal(model.probe)
+        misfit = model.evaluate()
+        quality = self.recipe.only(Axis.QUALITY)
+        halves = (chain.model("a"), chain.model("b"), quality[0].parameters) if quality else None
+        frc = quality[0].step.apply(model, *halves) if halves else None
+        decided = {"": "nothing: as stored", "data": "the data"}.get(scan.oriented, f"the {scan.oriented}")
+        numbers = {
+            "error": misfit.error / misfit.counts,
+            "resolution": {"value": frc.resolution, "unit": "m"} if frc else None,
+            "views": len(model.order),
+            "orientation": scan.orientation,
+            "orientation_decided_by": decided,
+            "object_pixel": {"value": model.geometry.pixel[0], "unit": "m"},
+        }
+        if found:
+            numbers["orientation_confidence"] = found.confidence
+        return Outcome(model, frc, {k: v for k, v in numbers.items() if v is not None}, chain.curves(), chain.parts())
+
+    def describe(self, path: Path, outcome: Outcome, process: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
+        """Write the result file in the making."""
+        model, scan = outcome.model, self.scan
+        timed = {f"seconds_{name}": {"value": value, "unit": "s"} for name, value in seconds.items()}
+        write_ptycho_result(
+            path,
+            PtychoDescription(
+                process=process,
+                object=model.object,
+                probe=model.probe,
+                pixel=model.geometry.pixel,
+                positions=model.geometry.positions,
+                light=model.illumination(),
+                curves=outcome.curves,
+                parts=outcome.parts,
+                quality=outcome.numbers | timed,
+                mean_frame=self.cut.mean,
+                good=self.cut.good,
+                frc=outcome.frc,
+                title=str(scan.metadata.get("title", "")),
+                sample=str(scan.metadata.get("sample", "")),
+            ),
+        )
+
+    def _count(self, stage: str, start: float) -> float:
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - start
+        return now
+
+
+_BEFORE = ((Axis.FRAME, "frames"), (Axis.START, "start"))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run found."""
+
+    model: Model
+    frc: FrcCurve | None
+    numbers: dict[str, Any]
+    curves: dict[str, NDArray[Any]]
+    parts: list[str]
+
+    def metrics(self) -> dict[str, Any]:
+        """Numbers for the result and the catalogue."""
+        return self.numbers
