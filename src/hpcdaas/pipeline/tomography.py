@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from hpcdaas.errors import InputError
 from hpcdaas.io.nexus_result import Description, Layout, VolumeFile, describe_result
 from hpcdaas.io.partial import Partial
 from hpcdaas.pipeline.options import Watcher
+from hpcdaas.pipeline.sink import Sink
 from hpcdaas.recipe import Recipe
 from hpcdaas.scan import Scan, parse_slice
 from hpcdaas.step import Axis
@@ -23,7 +23,7 @@ from hpcdaas.tomo.center import CenterEstimate
 from hpcdaas.tomo.field_of_view import find_axis
 from hpcdaas.tomo.flatfield import check_flats
 from hpcdaas.tomo.plan import BATCH, Plan, make_plan
-from hpcdaas.tomo.store import Store, limits, store
+from hpcdaas.tomo.store import Store, limits
 from hpcdaas.tomo.volume import Volume
 
 #: A centre with less confidence is not used unasked.
@@ -174,7 +174,7 @@ class Tomography:
             partial.save_checkpoint({**state, "plan": asdict(plan), "low": low, "high": high, **asdict(estimate)})
 
         watcher.say(f"Centre: {estimate.center:.2f}, confidence {estimate.confidence:.2f}: {estimate.reason}")
-        sink = _Sink(VolumeFile(partial, self.layout, new=saved is None), self.store, (low, high), save)
+        sink = Sink(VolumeFile(partial, self.layout, new=saved is None), self.store, (low, high), save)
         try:
             self._fill(sink, plan, watcher)
             diagnostics = self._diagnostics(estimate.center) | {"cut_x": sink.cut()}
@@ -183,7 +183,7 @@ class Tomography:
             sink.file.close()
         return Outcome(estimate, low, high, tally, diagnostics)
 
-    def _fill(self, sink: _Sink, plan: Plan, watcher: Watcher) -> None:
+    def _fill(self, sink: Sink, plan: Plan, watcher: Watcher) -> None:
         total = len(self.rows)
         done = sink.file.count
         watcher.progress(done, total)
@@ -277,40 +277,6 @@ class Outcome:
             **{f"center_{name}": {"value": v, "unit": "pixel"} for name, v in self.estimate.methods.items()},
             **dict(self.tally),
         }
-
-
-class _Sink:
-    """Stores slices in the type that is asked for, and keeps a cut across them.
-
-    The checkpoint is saved before the first slices are: by then the FFT planner knows all its plans.
-    """
-
-    def __init__(
-        self, file: VolumeFile, parameters: Store, limits: tuple[float, float], save: Callable[[], None]
-    ) -> None:
-        self.file, self._parameters, self._save = file, parameters, save
-        self._low, self._high = limits
-        self._cuts: dict[int, NDArray[Any]] = {}
-
-    def has(self, first: int, count: int) -> bool:
-        return self.file.has(first, count)
-
-    def put(self, first: int, slices: Float32, tally: Counter[str]) -> None:
-        if not self._cuts:
-            self._save()
-        stored = store(slices, self._parameters, self._low, self._high)
-        self.file.put(first, stored, tally)
-        for i, one in enumerate(stored):
-            self._cuts[first + i] = one[:, one.shape[1] // 2].copy()
-
-    def cut(self) -> Float32:
-        """Give the plane x = n // 2 as values, (z, y)."""
-        depth, _, width = self.file.layout.shape
-        cut = np.stack([self._cuts[i] if i in self._cuts else self.file.read(i)[:, width // 2] for i in range(depth)])
-        if self._parameters.dtype == "float32":
-            return cut
-        scale = (self._high - self._low) / self._parameters.largest
-        return (cut * scale + self._low).astype(np.float32)
 
 
 def unsure(estimate: CenterEstimate) -> InputError:
