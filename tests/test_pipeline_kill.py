@@ -164,14 +164,14 @@ def third(parent, *arguments):
 nexus_result._group = third
 """,
     "while the described file is closed": """
-from hpcdaas.pipeline import run
-describe = run.describe_result
+from hpcdaas.pipeline import tomography
+describe = tomography.describe_result
 def cut(path, *arguments):
     size = path.stat().st_size
     describe(path, *arguments)
     os.truncate(path, (size + path.stat().st_size) // 2)
     kill()
-run.describe_result = cut
+tomography.describe_result = cut
 """,
     "before the final name": "from hpcdaas.io.partial import Partial\nPartial.finish = kill",
     "after the final name": "from hpcdaas.io.partial import Partial\nPartial.discard = kill",
