@@ -13,7 +13,7 @@ namespace hpcdaas {
 namespace {
 
 constexpr unsigned measure = 0, destroy_input = 1, patient = 1U << 5;  // FFTW_MEASURE … in fftw3.h
-constexpr double no_limit = -1.0, patience = 20.0;  // seconds that a plan for a square may take to find
+constexpr double no_limit = -1.0, patience = 5.0;  // seconds that a plan may take to find
 
 template <class F>
 void find(void* library, const char* name, F& function) {
@@ -45,15 +45,18 @@ void* FftLibrary::plan(int length, int sign) {
     return plan;
 }
 
-void* FftLibrary::plan_square(int length, int sign) {
-    Buffer data(2 * static_cast<std::size_t>(length) * length);
-    const int lengths[2] = {length, length};
+void* FftLibrary::plan_lines(int length, int count, Lines in, Lines out, int sign) {
+    const auto room = [&](Lines l) {
+        return Buffer(2 * (static_cast<std::size_t>(length - 1) * l.stride + static_cast<std::size_t>(count - 1) * l.distance + 1));
+    };
+    Buffer from = room(in), to = room(out);
     std::lock_guard lock(planner_);
     // Views are transformed thousands of times: a plan that is a fifth faster is worth some seconds, once per machine.
     if (limit_) limit_(patience);
-    void* plan = plan_many_(2, lengths, 1, data.data(), nullptr, 1, 0, data.data(), nullptr, 1, 0, sign, patient);
+    void* plan = plan_many_(1, &length, count, from.data(), nullptr, in.stride, in.distance, to.data(), nullptr,
+                            out.stride, out.distance, sign, patient);
     if (limit_) limit_(no_limit);
-    if (!plan) throw std::runtime_error("the FFT library has no plan for squares of " + std::to_string(length));
+    if (!plan) throw std::runtime_error("the FFT library has no plan for lines of " + std::to_string(length));
     return plan;
 }
 

@@ -16,7 +16,9 @@ namespace {
 #include "level_complex.inc"
 #include "level_spread.inc"
 #include "level_rays.inc"
+#include "level_pixels.inc"
 #include "level_views.inc"
+#include "level_detector.inc"
 
 }  // namespace
 

@@ -1,69 +1,74 @@
-// Views: blocks of them through the transforms, rows of the object out of the blocks.
+// Views: their way through the transforms, and the sums over them.
 #include "views_parts.hpp"
 
 namespace hpcdaas {
+namespace {
 
-Views::Views(FftLibrary& library, const Level& level, int n, int probes, int objects, std::vector<float> good,
-             float limit, std::vector<float> near, int threads)
+std::size_t whole(std::size_t count, std::size_t of) { return (count + of - 1) / of * of; }
+
+// Rows on whole vectors; not a power of two apart, for these share few places in the caches.
+std::size_t pitch_of(int n) { return whole(n, 16) + 8; }
+
+}  // namespace
+
+Views::Views(FftLibrary& library, const Level& level, int n, int probes, int objects, const std::vector<float>& good,
+             float limit, const std::vector<float>& near, int threads)
     : level_(level),
       n_(n),
       probes_(probes),
       objects_(objects),
       modes_(probes * objects),
       threads_(threads),
-      good_(std::move(good)),
-      limit_(limit),
-      near_(std::move(near)),
-      forward_(library, n, -1),
-      backward_(library, n, +1),
-      stride_(padded(2 * static_cast<std::size_t>(n) * n)),
+      pitch_(pitch_of(n)),
+      stride_(2 * pitch_ * whole(n, lines_at_once) + 16),
+      far_(near.empty()),
+      limits_(stride_ / 2),
+      near_(far_ ? 0 : stride_),
+      rows_forward_(library, n, lines_at_once, {1, int(pitch_)}, {1, int(pitch_)}, -1),
+      rows_backward_(library, n, lines_at_once, {1, int(pitch_)}, {1, int(pitch_)}, +1),
+      columns_forward_(library, n, lines_at_once, {int(pitch_), 1}, {1, int(pitch_)}, -1),
+      columns_backward_(library, n, lines_at_once, {int(pitch_), 1}, {1, int(pitch_)}, +1),
       work_(threads) {
     const std::size_t pixels = static_cast<std::size_t>(n) * n;
-    for (float& t : near_) t /= static_cast<float>(pixels);  // both transforms of the way there are without factor
+    for (int y = 0; y < n; ++y)
+        for (int x = 0; x < n; ++x) {
+            const std::size_t from = static_cast<std::size_t>(y) * n + x, turned = x * pitch_ + y;
+            limits_.data()[far_ ? turned : y * pitch_ + x] = good[from] > 0 ? limit : 0.0f;
+            // Both transforms of the way to a near detector are without factor.
+            for (int part = 0; part < 2 && !far_; ++part)
+                near_.data()[2 * turned + part] = near[2 * from + part] / static_cast<float>(pixels);
+        }
     power_ = Buffer(pixels);
     probe_step_ = Buffer(2 * pixels * probes);
     for (Work& w : work_) {
         w.waves = Buffer(stride_ * modes_);
+        w.turned = Buffer(stride_ * modes_);
+        w.lines = Buffer(2 * lines_at_once * pitch_ * modes_);
+        w.line = Buffer(2 * static_cast<std::size_t>(n) * objects);
+        w.counts = Buffer(lines_at_once * pitch_);
         w.probe = Buffer(2 * pixels * probes);
         w.probe_weight = Buffer(pixels);
-        w.scratch.resize(4 * n);
-        w.pointers.resize(modes_);
+        for (int q = 0; q < modes_; ++q) w.pointers.push_back(w.lines.data() + 2 * q * lines_at_once * pitch_);
     }
 }
 
 Views::~Views() = default;
 
-void Views::forward(float* wave) const {
-    forward_(wave);
-    if (near_.empty()) return;
-    level_.transfer(wave, near_.data(), false, n_ * n_);
-    backward_(wave);
-}
-
-void Views::backward(float* wave) const {
-    if (near_.empty()) return backward_(wave);
-    forward_(wave);
-    level_.transfer(wave, near_.data(), true, n_ * n_);
-    backward_(wave);
-}
-
 Frame Views::frame(const FrameStack& frames, int index) const {
     const std::size_t size = frames.type == Type::u8 ? 1 : frames.type == Type::u16 || frames.type == Type::i16 ? 2 : 4;
     const char* data = static_cast<const char*>(frames.data) + size * index * frames.view_stride;
-    return {data, frames.type, frames.row_stride, n_, near_.empty() ? n_ / 2 : 0, good_.data(), limit_};
+    return {data, frames.type, frames.row_stride, n_, far_ ? n_ / 2 : 0, far_, limits_.data(), std::ptrdiff_t(pitch_)};
 }
 
-float* Views::window(const Fields& f, const Group& g, int view, int k) const {
-    return f.object + 2 * ((static_cast<std::size_t>(k) * f.height + g.y[view]) * f.width + g.x[view]);
+Window Views::window(const Fields& f, const Group& g, int view, int q, int y, int rows) const {
+    const int m = q / objects_, k = q % objects_;
+    const std::size_t row = static_cast<std::size_t>(k) * f.height + g.y[view] + y;
+    return {f.object + 2 * (row * f.width + g.x[view]), f.width, probe_mode(f, m) + 2 * static_cast<std::size_t>(y) * n_,
+            n_, rows};
 }
 
-float* Views::slot(int view) const { return slots_.data() + static_cast<std::size_t>(view) * modes_ * stride_; }
-
-// Views whose waves go through the cache together: few for one thread, so that they stay in its own cache; more where
-// threads have to wait for each other in between.
-int Views::block_size() const {
-    const std::size_t bytes = 4 * stride_ * modes_;
-    return std::max<int>(4, static_cast<int>((threads_ == 1 ? 1u << 20 : 2u << 20) / bytes)) * threads_;
+Views::Block Views::slots(const Group& group, int from, int count) const {
+    return {group, from, count, {slots_.data(), pitch_, stride_}, stride_ * modes_, false};
 }
 
 std::pair<int, int> Views::share(int total, int thread) const {
@@ -71,66 +76,95 @@ std::pair<int, int> Views::share(int total, int thread) const {
 }
 
 // Makes room, and forgets the last sums.
-void Views::begin(const Fields& fields, int slots) {
+void Views::begin(int slots) {
     const std::size_t needed = static_cast<std::size_t>(slots) * modes_ * stride_;
     if (slots_.size() < needed) slots_ = Buffer(needed);
-    const std::size_t line = padded(2 * static_cast<std::size_t>(fields.width));
     for (Work& w : work_) {
-        if (w.line.size() < line * (objects_ + 2)) w.line = Buffer(line * (objects_ + 2));
         std::fill_n(w.probe.data(), w.probe.size(), 0.0f);
         std::fill_n(w.probe_weight.data(), w.probe_weight.size(), 0.0f);
     }
 }
 
-// Σ|P|² over modes, this thread's rows.
-void Views::power_rows(const Fields& fields, int thread) {
-    const auto [from, to] = share(n_, thread);
-    for (int row = from; row < to; ++row) {
-        float* out = power_.data() + static_cast<std::size_t>(row) * n_;
-        for (int m = 0; m < probes_; ++m) {
-            const float* p = probe_mode(fields, m) + 2 * static_cast<std::size_t>(row) * n_;
-            m == 0 ? level_.square(p, n_, out) : level_.add_square(p, n_, out);
+// F⁻¹HF, or with the conjugate of H, of waves behind their first transform, up to the last one.
+void Views::through_spectrum(Work& work, bool conjugate) const {
+    float* const some = work.pointers[0];
+    for (int q = 0; q < modes_; ++q)
+        for (int first = 0; first < n_; first += lines_at_once) {
+            columns_forward_(work.waves.data() + q * stride_ + 2 * first, some);
+            const std::size_t at = 2 * first * pitch_;
+            level_.transfer(some, near_.data() + at, conjugate, static_cast<int>(lines_at_once * pitch_));
+            rows_backward_(some, work.turned.data() + q * stride_ + at);
         }
+}
+
+// Waves behind their first transform meet the detector and, where something is to be written, go back up to the last.
+Misfit Views::detect(const Frame& frame, Noise noise, const Change& change, Work& work) const {
+    if (!far_) through_spectrum(work, false);
+    Misfit sum;
+    for (int first = 0; first < n_; first += lines_at_once) {
+        for (int q = 0; q < modes_; ++q) {
+            const std::size_t at = q * stride_ + 2 * first;
+            far_ ? columns_forward_(work.waves.data() + at, work.pointers[q])
+                 : columns_backward_(work.turned.data() + at, work.pointers[q]);
+        }
+        sum += level_.constrain(frame, first, noise, work.pointers.data(), modes_, change, work.counts.data());
+        for (int q = 0; change.scale != 0.0f && q < modes_; ++q) {
+            const std::size_t at = q * stride_ + 2 * first * pitch_;
+            far_ ? rows_backward_(work.pointers[q], work.turned.data() + at)
+                 : rows_forward_(work.pointers[q], work.waves.data() + at);
+        }
+    }
+    if (!far_ && change.scale != 0.0f) through_spectrum(work, true);
+    return sum;
+}
+
+Misfit Views::misfit(const FrameStack& frames, const Group& group, int view, const Fields& fields, Noise noise,
+                     Work& work) const {
+    depart(work, [&](int q, int y, int rows, float* out) {
+        level_.exit_wave(window(fields, group, view, q, y, rows), out, pitch_);
+    });
+    const float unit = far_ ? 1.0f / (static_cast<float>(n_) * n_) : 1.0f;
+    return detect(frame(frames, group.frame[view]), noise, {unit, 0.0f, 0.0f}, work);
+}
+
+void Views::clear(const Block& block, const Fields& f, const Sums& sums, int thread) {
+    runs(block, f, thread, [&](int y, int x0, int x1) {
+        const std::size_t at = static_cast<std::size_t>(y) * f.width + x0, plane = static_cast<std::size_t>(f.height) * f.width;
+        if (sums.weight) std::fill_n(sums.weight + at, x1 - x0, 0.0f);
+        for (int k = 0; sums.object && k < objects_; ++k)
+            std::fill_n(sums.object + 2 * (k * plane + at), 2 * (x1 - x0), 0.0f);
+    });
+}
+
+// Adds rows y … of a view's χ: to the object's sums, and to the thread's own of the probe.
+void Views::add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& f, const Sums& sums,
+                Work& work) const {
+    const std::size_t pixels = static_cast<std::size_t>(n_) * n_, plane = static_cast<std::size_t>(f.height) * f.width;
+    for (int r = 0; r < count; ++r) {
+        const std::size_t here = static_cast<std::size_t>(y + r) * n_;
+        const std::size_t there = static_cast<std::size_t>(block.y(i) + y + r) * f.width + block.x(i);
+        for (int m = 0, q = 0; m < probes_; ++m)
+            for (int k = 0; k < objects_; ++k, ++q)
+                level_.add_back({chi.row(q, r), f.probe + 2 * (m * pixels + here), f.object + 2 * (k * plane + there), n_},
+                                {sums.object ? sums.object + 2 * (k * plane + there) : nullptr,
+                                 sums.weight && k == 0 ? sums.weight + there : nullptr,
+                                 sums.probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
+                                 sums.probe_weight && m == 0 ? work.probe_weight.data() + here : nullptr});
     }
 }
 
-// P·O to the detector, and where `scale` isn't 0 the change that is asked for back to the sample: χ in `waves`.
-Misfit Views::path(const FrameStack& frames, const Group& group, int view, const Fields& fields, Noise noise,
-                   float scale, float* waves, Work& work) const {
-    for (int m = 0, q = 0; m < probes_; ++m)
-        for (int k = 0; k < objects_; ++k, ++q) {
-            float* wave = work.pointers[q] = waves + q * stride_;
-            level_.exit_wave(window(fields, group, view, k), fields.width, probe_mode(fields, m), n_, wave);
-            forward(wave);
+// The same for all kept waves of a block, by this thread's rows of the object.
+void Views::add_rows(const Block& block, const Fields& f, const Sums& sums, int thread) {
+    int last = -1;
+    runs(block, f, thread, [&](int y, int, int) {
+        if (y == last) return;
+        last = y;
+        for (int i = 0; i < block.count; ++i) {
+            const int r = y - block.y(i);
+            const Waves waves = block.waves(i);
+            if (r >= 0 && r < n_) add(block, i, r, 1, {waves.row(0, r), waves.pitch, waves.stride}, f, sums, work_[thread]);
         }
-    const float unit = near_.empty() ? 1.0f / (static_cast<float>(n_) * n_) : 1.0f;
-    const Misfit found = level_.constrain(frame(frames, group.frame[view]), noise, work.pointers.data(), modes_, unit,
-                                          0.0f, scale * unit, work.scratch.data());
-    if (scale != 0.0f)
-        for (int q = 0; q < modes_; ++q) backward(work.pointers[q]);
-    return found;
-}
-
-Misfit Views::project_one(const FrameStack& frames, const Group& group, int view, const Fields& fields,
-                          const Projection& how, float* psi, Work& work) const {
-    const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
-    for (int m = 0, q = 0; m < probes_; ++m)
-        for (int k = 0; k < objects_; ++k, ++q) {
-            float* wave = work.pointers[q] = work.waves.data() + q * stride_;
-            level_.mix(window(fields, group, view, k), fields.width, probe_mode(fields, m), n_, how.c,
-                       psi + 2 * q * pixels, wave);
-            forward(wave);
-        }
-    const float unit = near_.empty() ? 1.0f / static_cast<float>(pixels) : 1.0f;
-    const Misfit found = level_.constrain(frame(frames, group.frame[view]), Noise::amplitude, work.pointers.data(),
-                                          modes_, unit, 1.0f, unit, work.scratch.data());
-    for (int m = 0, q = 0; m < probes_; ++m)
-        for (int k = 0; k < objects_; ++k, ++q) {
-            backward(work.pointers[q]);
-            level_.renew(window(fields, group, view, k), fields.width, probe_mode(fields, m), n_, how.a, how.b,
-                         work.pointers[q], psi + 2 * q * pixels);
-        }
-    return found;
+    });
 }
 
 // Adds the threads' sums on the probe's grid, this thread's rows.
@@ -147,36 +181,30 @@ void Views::sum_probes(const Sums& sums, int thread) {
     }
 }
 
-// All views of a group in blocks: each(view, waves, work) in any order, then the sums in theirs.
+// All views of a group in blocks: each(block, i, work, take), then the sums.
 template <class Each>
-Misfit Views::all(const Group& group, const Fields& fields, int size, const Sums& sums, float* stored, Each&& each) {
+Misfit Views::all(const Group& group, const Fields& fields, const Sums& sums, float* stored, Each&& each) {
     const bool summed = sums.object || sums.weight || sums.probe || sums.probe_weight;
-    begin(fields, stored || !summed ? 0 : size);
-    std::vector<Misfit> misfits(group.count);
+    // Threads wait for each other after each block, so that it shouldn't be small.
+    constexpr std::size_t much = 2u << 20;
+    const int some = std::max<int>(4, static_cast<int>(much / (4 * stride_ * modes_))) * threads_;
+    const int size = threads_ == 1 || !summed ? group.count : some;
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
-    const std::size_t plane = 2 * static_cast<std::size_t>(fields.height) * fields.width;
+    begin(stored || !summed || threads_ == 1 ? 0 : size);
+    std::vector<Misfit> misfits(group.count);
     Team team;
 #pragma omp parallel num_threads(threads_)
     {
         const int thread = omp_get_thread_num();
         team.begin(active_);
-        Work& work = work_[thread];
-        power_rows(fields, thread);
         for (int from = 0; from < group.count; from += size) {
             const int count = std::min(size, group.count - from);
-            const Block block = stored ? Block{group, from, count, stored, 2 * pixels * modes_, 2 * pixels, true}
-                                       : Block{group, from, count, slots_.data(), stride_ * modes_, stride_, false};
-            for (int i = team.take(); i < count; i = team.take())
-                misfits[from + i] = each(from + i, stored || summed ? block.wave(i) : nullptr, work);
-            team.meet();
-            if (!summed) continue;
-            rows(block, fields, sums.object, sums.weight, sums.probe, thread,
-                 [&](int y, int x0, int x1, const float* object, std::size_t line, const float* weight) {
-                     const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-                     for (int k = 0; sums.object && k < objects_; ++k)
-                         level_.add(object + k * line + 2 * x0, 2 * (x1 - x0), sums.object + k * plane + 2 * at);
-                     if (sums.weight) level_.add(weight + x0, x1 - x0, sums.weight + at);
-                 });
+            Block block = stored ? Block{group, from, count, {stored, std::size_t(n_), 2 * pixels}, 2 * pixels * modes_, true}
+                                 : slots(group, from, count);
+            if (!stored && (threads_ == 1 || !summed)) block.first.data = nullptr;
+            work_off(block, fields, sums, false, thread, team, [&](int i, Work& work, auto&& take) {
+                misfits[from + i] = each(block, i, work, take);
+            });
             team.meet();
         }
         sum_probes(sums, thread);
@@ -186,34 +214,50 @@ Misfit Views::all(const Group& group, const Fields& fields, int size, const Sums
 
 Misfit Views::gradient(const FrameStack& frames, const Group& group, const Fields& fields, Noise noise,
                        const Sums& sums) {
-    return all(group, fields, block_size(), sums, nullptr, [&](int view, float* waves, Work& work) {
-        return path(frames, group, view, fields, noise, 1.0f, waves, work);
+    return all(group, fields, sums, nullptr, [&](const Block& block, int i, Work& work, auto&& take) {
+        return change(frames, block, i, fields, noise, work, take);
     });
 }
 
 Misfit Views::evaluate(const FrameStack& frames, const Group& group, const Fields& fields, Noise noise) {
-    return all(group, fields, group.count, {}, nullptr, [&](int view, float*, Work& work) {
-        return path(frames, group, view, fields, noise, 0.0f, work.waves.data(), work);
+    return all(group, fields, {}, nullptr, [&](const Block& block, int i, Work& work, auto&&) {
+        return misfit(frames, group, block.from + i, fields, noise, work);
     });
 }
 
 Misfit Views::project(const FrameStack& frames, const Group& group, const Fields& fields, const Projection& how,
-                      float* waves, const Sums& sums) {
-    return all(group, fields, block_size(), sums, waves, [&](int view, float* psi, Work& work) {
-        return project_one(frames, group, view, fields, how, psi, work);
+                      float* stored, const Sums& sums) {
+    const float unit = far_ ? 1.0f / (static_cast<float>(n_) * n_) : 1.0f;
+    return all(group, fields, sums, stored, [&](const Block& block, int i, Work& work, auto&& take) {
+        const int view = block.from + i;
+        const Waves psi = block.waves(i);
+        depart(work, [&](int q, int y, int rows, float* out) {
+            level_.mix(window(fields, group, view, q, y, rows), how, psi.row(q, y), out, pitch_);
+        });
+        const Misfit found = detect(frame(frames, group.frame[view]), Noise::amplitude, {unit, 1.0f, unit}, work);
+        arrive(
+            work, [&](int q, int) { return work.pointers[q]; },
+            [&](int y, int rows) {
+                for (int q = 0; q < modes_; ++q)
+                    level_.renew(work.pointers[q], pitch_, n_, rows, how.b, psi.row(q, y));
+                take(y, rows, Waves{psi.row(0, y), psi.pitch, psi.stride});
+            });
+        return found;
     });
 }
 
-void Views::overlap(const Group& group, const Fields& fields, float* waves, const Sums& sums) {
-    all(group, fields, block_size(), sums, waves, [](int, float*, Work&) { return Misfit{}; });
+void Views::overlap(const Group& group, const Fields& fields, float* stored, const Sums& sums) {
+    all(group, fields, sums, stored, [&](const Block& block, int i, Work&, auto&& take) {
+        const Waves psi = block.waves(i);
+        take(0, n_, psi);
+        return Misfit{};
+    });
 }
 
-void Views::exit_waves(const Group& group, const Fields& fields, float* waves) {
-    const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
-    all(group, fields, group.count, {}, waves, [&](int view, float* psi, Work&) {
-        for (int m = 0; m < probes_; ++m)
-            for (int k = 0; k < objects_; ++k, psi += 2 * pixels)
-                level_.exit_wave(window(fields, group, view, k), fields.width, probe_mode(fields, m), n_, psi);
+void Views::exit_waves(const Group& group, const Fields& fields, float* stored) {
+    all(group, fields, {}, stored, [&](const Block& block, int i, Work&, auto&&) {
+        for (int q = 0; q < modes_; ++q)
+            level_.exit_wave(window(fields, group, block.from + i, q, 0, n_), block.waves(i).row(q, 0), n_);
         return Misfit{};
     });
 }

@@ -1,85 +1,147 @@
 // Algorithms that move object and probe after each group of views: rPIE and LSQ-ML.
 #include <array>
 #include <cmath>
-#include <cstring>
 
 #include "views_parts.hpp"
 
 namespace hpcdaas {
+namespace {
 
-// One team of threads goes over all batches. In each: waves; Σ|P|² and its maximum; then, row by row of the object,
-// what the waves say, and the move. The probe's sums of a row are taken before that row of the object moves.
+int largest_of(const std::vector<int>& bounds) {
+    int most = 0;
+    for (std::size_t b = 1; b < bounds.size(); ++b) most = std::max(most, bounds[b] - bounds[b - 1]);
+    return most;
+}
+
+}  // namespace
+
+// Room for a batch's sums on the object's grid.
+void Views::begin_moves(const Fields& fields) {
+    const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
+    if (weight_.size() < plane) weight_ = Buffer(plane);
+    if (step_.size() < 2 * plane * objects_) step_ = Buffer(2 * plane * objects_);
+}
+
+// Adds what all threads say of this thread's rows of the probe to what the first one does; gives the largest Σ|O|².
+float Views::gather_probe(int thread) {
+    const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
+    const auto [first, last] = share(n_, thread);
+    const std::size_t at = static_cast<std::size_t>(first) * n_;
+    const int some = (last - first) * n_;
+    Work& all = work_[0];
+    for (int t = 1; t < active_; ++t) {
+        level_.add(work_[t].probe_weight.data() + at, some, all.probe_weight.data() + at);
+        for (int m = 0; m < probes_; ++m)
+            level_.add(work_[t].probe.data() + 2 * (m * pixels + at), 2 * some, all.probe.data() + 2 * (m * pixels + at));
+    }
+    return level_.largest(all.probe_weight.data() + at, some);
+}
+
+// Moves this thread's rows of the probe by the first thread's sums, and forgets everyone's.
+void Views::move_probe(const Fields& fields, const PieStep& step, float most, int thread) {
+    const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
+    const auto [first, last] = share(n_, thread);
+    const std::size_t at = static_cast<std::size_t>(first) * n_;
+    const int some = (last - first) * n_;
+    for (int m = 0; m < probes_; ++m)
+        level_.step_by(work_[0].probe.data() + 2 * (m * pixels + at), work_[0].probe_weight.data() + at, some,
+                       step.probe_alpha, most, step.probe_step, probe_mode(fields, m) + 2 * at);
+    for (int t = 0; t < active_; ++t) {
+        std::fill_n(work_[t].probe_weight.data() + at, some, 0.0f);
+        for (int m = 0; m < probes_; ++m) std::fill_n(work_[t].probe.data() + 2 * (m * pixels + at), 2 * some, 0.0f);
+    }
+}
+
+// Σ|P|² into `power_`; gives its maximum.
+float Views::power(const Fields& fields) {
+    for (int m = 0; m < probes_; ++m)
+        (m == 0 ? level_.square : level_.add_square)(probe_mode(fields, m), n_ * n_, power_.data());
+    return level_.largest(power_.data(), n_ * n_);
+}
+
+// A batch of one view: what weighs the object's step is known before, so that each row moves as soon as its χ is there.
+Misfit Views::pie_one(const FrameStack& frames, const Block& block, const Fields& fields, const PieStep& step,
+                      Work& work) {
+    const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
+    const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
+    const bool object = step.object_step > 0, probe = step.probe_step > 0;
+    const float most_light = object ? power(fields) : 0.0f;
+    float* const line = work.line.data();
+    const Misfit found = change(frames, block, 0, fields, Noise::amplitude, work, [&](int y, int rows, const Waves& chi) {
+        for (int r = 0; r < rows; ++r) {
+            const std::size_t here = static_cast<std::size_t>(y + r) * n_;
+            float* const moved = fields.object + 2 * (static_cast<std::size_t>(block.y(0) + y + r) * fields.width + block.x(0));
+            std::fill_n(line, 2 * n_ * objects_, 0.0f);
+            for (int m = 0, q = 0; m < probes_; ++m)
+                for (int k = 0; k < objects_; ++k, ++q)
+                    level_.add_back({chi.row(q, r), fields.probe + 2 * (m * pixels + here), moved + 2 * k * plane, n_},
+                                    {object ? line + 2 * k * n_ : nullptr, nullptr,
+                                     probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
+                                     probe && m == 0 ? work.probe_weight.data() + here : nullptr});
+            for (int k = 0; object && k < objects_; ++k)
+                level_.step_by(line + 2 * k * n_, power_.data() + here, n_, step.object_alpha, most_light,
+                               step.object_step, moved + 2 * k * plane);
+        }
+    });
+    if (probe) move_probe(fields, step, gather_probe(0), 0);
+    return found;
+}
+
+// One team of threads goes over all batches: what the views say; the largest weight of the object's step; the step, and
+// the same for the probe.
 Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vector<int>& bounds, const Fields& fields,
                   const PieStep& step) {
-    const int batches = static_cast<int>(bounds.size()) - 1;
-    int most = 0;
-    for (int b = 0; b < batches; ++b) most = std::max(most, bounds[b + 1] - bounds[b]);
-    begin(fields, most);
-    const std::size_t plane = 2 * static_cast<std::size_t>(fields.height) * fields.width, pixels = power_.size();
-    if (weight_.size() < plane / 2) weight_ = Buffer(plane / 2);
+    const int batches = static_cast<int>(bounds.size()) - 1, most = largest_of(bounds);
+    const int threads = most == 1 ? 1 : threads_;
+    begin(threads == 1 ? 0 : most);
+    begin_moves(fields);
+    const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
     std::vector<Misfit> misfits(group.count);
     const bool object = step.object_step > 0, probe = step.probe_step > 0;
+    const Sums sums{object ? step_.data() : nullptr, object ? weight_.data() : nullptr,
+                    probe ? work_[0].probe.data() : nullptr, probe ? work_[0].probe_weight.data() : nullptr};
     Team team;
-#pragma omp parallel num_threads(most == 1 ? 1 : threads_)
+#pragma omp parallel num_threads(threads)
     {
         const int thread = omp_get_thread_num();
         team.begin(active_);
         Work& work = work_[thread];
-        const auto largest = [&] {
+        const auto largest = [&](float Work::*which) {
             float value = 0;
-            for (const Work& w : work_) value = std::max(value, w.largest);
+            for (int t = 0; t < active_; ++t) value = std::max(value, work_[t].*which);
             return value;
         };
-        const auto [first, last] = share(n_, thread);
-        power_rows(fields, thread);
-        team.meet();
         for (int b = 0; b < batches; ++b) {
-            const Block block{group, bounds[b], bounds[b + 1] - bounds[b], slots_.data(), stride_ * modes_, stride_, false};
-            for (int i = team.take(); i < block.count; i = team.take())
-                misfits[block.from + i] =
-                    path(frames, group, block.from + i, fields, Noise::amplitude, 1.0f, block.wave(i), work);
-            work.largest = 0;
-            rows(block, fields, false, true, false, thread,
-                 [&](int y, int x0, int x1, const float*, std::size_t, const float* weight) {
-                     std::copy(weight + x0, weight + x1, weight_.data() + static_cast<std::size_t>(y) * fields.width + x0);
-                     work.largest = std::max(work.largest, level_.largest(weight + x0, x1 - x0));
-                 });
-            team.meet();
-            const float most_light = largest();
-            rows(block, fields, object, false, probe, thread,
-                 [&](int y, int x0, int x1, const float* sum, std::size_t line, const float*) {
-                     const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-                     for (int k = 0; object && k < objects_; ++k)
-                         level_.step_by(sum + k * line + 2 * x0, weight_.data() + at, x1 - x0, step.object_alpha,
-                                        most_light, step.object_step, fields.object + k * plane + 2 * at);
-                 });
-            team.meet();
-            if (!probe) continue;
-            // The probe: the first thread's sums become everyone's.
-            Work& all = work_[0];
-            work.largest = 0;
-            for (int r = first; r < last; ++r) {
-                const std::size_t at = static_cast<std::size_t>(r) * n_;
-                for (int t = 1; t < active_; ++t) {
-                    level_.add(work_[t].probe_weight.data() + at, n_, all.probe_weight.data() + at);
-                    for (int m = 0; m < probes_; ++m)
-                        level_.add(work_[t].probe.data() + 2 * (m * pixels + at), 2 * n_, all.probe.data() + 2 * (m * pixels + at));
-                }
-                work.largest = std::max(work.largest, level_.largest(all.probe_weight.data() + at, n_));
+            Block block = slots(group, bounds[b], bounds[b + 1] - bounds[b]);
+            if (threads == 1) block.first.data = nullptr;
+            if (threads == 1 && block.count == 1) {
+                misfits[block.from] = pie_one(frames, block, fields, step, work);
+                continue;
             }
+            work_off(block, fields, sums, true, thread, team, [&](int i, Work& mine, auto&& take) {
+                misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
+            });
+            work.light = 0;
+            if (object)
+                runs(block, fields, thread, [&](int y, int x0, int x1) {
+                    const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
+                    work.light = std::max(work.light, level_.largest(weight_.data() + at, x1 - x0));
+                });
             team.meet();
-            const float most_object = largest();
-            for (int r = first; r < last; ++r) {
-                const std::size_t at = static_cast<std::size_t>(r) * n_;
-                for (int m = 0; m < probes_; ++m)
-                    level_.step_by(all.probe.data() + 2 * (m * pixels + at), all.probe_weight.data() + at, n_,
-                                   step.probe_alpha, most_object, step.probe_step, probe_mode(fields, m) + 2 * at);
-                for (Work& w : work_) {
-                    std::fill_n(w.probe_weight.data() + at, n_, 0.0f);
-                    for (int m = 0; m < probes_; ++m) std::fill_n(w.probe.data() + 2 * (m * pixels + at), 2 * n_, 0.0f);
-                }
+            const float most_light = largest(&Work::light);
+            if (object)
+                runs(block, fields, thread, [&](int y, int x0, int x1) {
+                    const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
+                    for (int k = 0; k < objects_; ++k)
+                        level_.step_by(step_.data() + 2 * (k * plane + at), weight_.data() + at, x1 - x0,
+                                       step.object_alpha, most_light, step.object_step,
+                                       fields.object + 2 * (k * plane + at));
+                });
+            if (probe) {
+                work.largest = gather_probe(thread);
+                team.meet();
+                move_probe(fields, step, largest(&Work::largest), thread);
             }
-            power_rows(fields, thread);
             team.meet();
         }
     }
@@ -100,82 +162,83 @@ std::array<double, 2> solve(const Products& p, double regularization, bool objec
 
 }  // namespace
 
+// What is done after the waves of a group of LSQ-ML, by each thread on its rows of the object.
+void Views::direct(const Block& block, const Fields& fields, const LsqStep& step, const Sums& sums, int thread) {
+    const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
+    Work& work = work_[thread];
+    work.light = 0;
+    if (!step.object) return;
+    runs(block, fields, thread, [&](int y, int x0, int x1) {
+        const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
+        const float* weight = weight_.data() + at;
+        work.light = std::max(work.light, level_.largest(weight, x1 - x0));
+        if (!step.compact) return;
+        level_.add(weight, x1 - x0, sums.weight + at);
+        for (int k = 0; k < objects_; ++k)
+            level_.add(step_.data() + 2 * (k * plane + at), 2 * (x1 - x0), sums.object + 2 * (k * plane + at));
+    });
+}
+
+// The step that one view would take along the directions of its group.
+std::array<double, 2> Views::best_step(const Block& block, int i, const Fields& fields, const LsqStep& step) const {
+    Products p;
+    const Waves chi = block.waves(i);
+    for (int q = 0; q < modes_; ++q) {
+        const Window w = window(fields, block.group, block.from + i, q, 0, n_);
+        level_.products(chi.row(q, 0), static_cast<std::ptrdiff_t>(chi.pitch), w, step_.data() + (w.object - fields.object),
+                        probe_step_.data() + (w.probe - fields.probe), p);
+    }
+    return solve(p, step.regularization, step.object, step.probe);
+}
+
 // In each group: χ; its directions ΔO and ΔP; the steps of all views along them; the move by the steps' means.
 LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vector<int>& bounds, const Fields& fields,
                     const LsqStep& step, const Sums& sums) {
     const int groups = static_cast<int>(bounds.size()) - 1;
-    int most = 0;
-    for (int b = 0; b < groups; ++b) most = std::max(most, bounds[b + 1] - bounds[b]);
-    begin(fields, most);
-    const std::size_t plane = 2 * static_cast<std::size_t>(fields.height) * fields.width, pixels = power_.size();
-    if (weight_.size() < plane / 2) weight_ = Buffer(plane / 2);
-    if (step_.size() < plane * objects_) step_ = Buffer(plane * objects_);
+    begin(largest_of(bounds));
+    begin_moves(fields);
+    const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
+    const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
     std::vector<Misfit> misfits(group.count);
     std::vector<std::array<double, 2>> steps(group.count);
-    LsqFound found;
+    const Sums wanted{step.object ? step_.data() : nullptr, step.object ? weight_.data() : nullptr,
+                      step.probe ? probe_step_.data() : nullptr, nullptr};
     Team team;
 #pragma omp parallel num_threads(threads_)
     {
         const int thread = omp_get_thread_num();
         team.begin(active_);
-        Work& work = work_[thread];
         const auto [first, last] = share(n_, thread);
-        power_rows(fields, thread);
-        team.meet();
+        const std::size_t start = 2 * static_cast<std::size_t>(first) * n_;
+        const int some = (last - first) * n_;  // of the probe's pixels
         for (int b = 0; b < groups; ++b) {
-            const Block block{group, bounds[b], bounds[b + 1] - bounds[b], slots_.data(), stride_ * modes_, stride_, false};
-            for (int i = team.take(); i < block.count; i = team.take())
-                misfits[block.from + i] =
-                    path(frames, group, block.from + i, fields, Noise::amplitude, 1.0f, block.wave(i), work);
-            team.meet();
-            work.largest = 0;
-            rows(block, fields, step.object, step.object, step.probe, thread,
-                 [&](int y, int x0, int x1, const float* sum, std::size_t line, const float* weight) {
-                     if (!step.object) return;
-                     const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-                     std::copy(weight + x0, weight + x1, weight_.data() + at);
-                     work.largest = std::max(work.largest, level_.largest(weight + x0, x1 - x0));
-                     if (step.compact) level_.add(weight + x0, x1 - x0, sums.weight + at);
-                     for (int k = 0; k < objects_; ++k) {
-                         const float* here = sum + k * line + 2 * x0;
-                         std::copy(here, here + 2 * (x1 - x0), step_.data() + k * plane + 2 * at);
-                         if (step.compact) level_.add(here, 2 * (x1 - x0), sums.object + k * plane + 2 * at);
-                     }
-                 });
+            const Block block = slots(group, bounds[b], bounds[b + 1] - bounds[b]);
+            work_off(block, fields, wanted, true, thread, team, [&](int i, Work& mine, auto&& take) {
+                misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
+            });
+            direct(block, fields, step, sums, thread);
             team.meet();
             float most_light = 0;
-            for (const Work& w : work_) most_light = std::max(most_light, w.largest);
+            for (int t = 0; t < active_; ++t) most_light = std::max(most_light, work_[t].light);
             const float mean = 1.0f / static_cast<float>(block.count);
-            for (int r = first; step.probe && r < last; ++r)
-                for (int m = 0; m < probes_; ++m) {
-                    const std::size_t at = 2 * (m * pixels + static_cast<std::size_t>(r) * n_);
-                    std::fill_n(probe_step_.data() + at, 2 * n_, 0.0f);
-                    for (Work& w : work_) {
-                        level_.step_by(w.probe.data() + at, nullptr, n_, 0, 0, mean, probe_step_.data() + at);
-                        std::fill_n(w.probe.data() + at, 2 * n_, 0.0f);
-                    }
+            for (int m = 0; step.probe && m < probes_; ++m) {
+                const std::size_t at = 2 * m * pixels + start;
+                std::fill_n(probe_step_.data() + at, 2 * some, 0.0f);
+                for (int t = 0; t < active_; ++t) {
+                    level_.step_by(work_[t].probe.data() + at, nullptr, some, 0, 0, mean, probe_step_.data() + at);
+                    std::fill_n(work_[t].probe.data() + at, 2 * some, 0.0f);
                 }
-            if (step.object)
-                rows(block, fields, false, false, false, thread,
-                     [&](int y, int x0, int x1, const float*, std::size_t, const float*) {
-                         const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-                         for (int k = 0; k < objects_; ++k)
-                             level_.damp(weight_.data() + at, step.damping * most_light, x1 - x0,
-                                         step_.data() + k * plane + 2 * at);
-                     });
-            team.meet();
-            for (int i = team.take(); i < block.count; i = team.take()) {
-                Products p;
-                const int view = block.from + i;
-                for (int m = 0, q = 0; m < probes_; ++m)
-                    for (int k = 0; k < objects_; ++k, ++q) {
-                        const float* o = window(fields, group, view, k);
-                        level_.products(block.wave(i) + q * stride_, probe_mode(fields, m), o, fields.width,
-                                        step_.data() + (o - fields.object), fields.width,
-                                        probe_step_.data() + 2 * m * pixels, n_, p);
-                    }
-                steps[view] = solve(p, step.regularization, step.object, step.probe);
             }
+            if (step.object)
+                runs(block, fields, thread, [&](int y, int x0, int x1) {
+                    const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
+                    for (int k = 0; k < objects_; ++k)
+                        level_.damp(weight_.data() + at, step.damping * most_light, x1 - x0,
+                                    step_.data() + 2 * (k * plane + at));
+                });
+            team.meet();
+            for (int i = team.take(); i < block.count; i = team.take())
+                steps[block.from + i] = best_step(block, i, fields, step);
             team.meet();
             double object_step = 0, probe_step = 0;
             for (int i = 0; i < block.count; ++i) {
@@ -183,23 +246,19 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
                 probe_step += steps[block.from + i][1] * mean;
             }
             if (step.object && !step.compact)
-                rows(block, fields, false, false, false, thread,
-                     [&](int y, int x0, int x1, const float*, std::size_t, const float*) {
-                         const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-                         for (int k = 0; k < objects_; ++k)
-                             level_.step_by(step_.data() + k * plane + 2 * at, nullptr, x1 - x0, 0, 0,
-                                            static_cast<float>(object_step), fields.object + k * plane + 2 * at);
-                     });
-            for (int r = first; step.probe && r < last; ++r)
-                for (int m = 0; m < probes_; ++m) {
-                    const std::size_t at = 2 * static_cast<std::size_t>(r) * n_;
-                    level_.step_by(probe_step_.data() + 2 * m * pixels + at, nullptr, n_, 0, 0,
-                                   static_cast<float>(probe_step), probe_mode(fields, m) + at);
-                }
-            if (step.probe) power_rows(fields, thread);
+                runs(block, fields, thread, [&](int y, int x0, int x1) {
+                    const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
+                    for (int k = 0; k < objects_; ++k)
+                        level_.step_by(step_.data() + 2 * (k * plane + at), nullptr, x1 - x0, 0, 0,
+                                       static_cast<float>(object_step), fields.object + 2 * (k * plane + at));
+                });
+            for (int m = 0; step.probe && m < probes_; ++m)
+                level_.step_by(probe_step_.data() + 2 * m * pixels + start, nullptr, some, 0, 0,
+                               static_cast<float>(probe_step), probe_mode(fields, m) + start);
             team.meet();
         }
     }
+    LsqFound found;
     found.misfit = total(misfits);
     for (const auto& s : steps) found.object_step += s[0] / group.count, found.probe_step += s[1] / group.count;
     return found;

@@ -1,4 +1,4 @@
-// What the files of Views share: their threads, their blocks, and the way over the rows of the object.
+// What the files of Views share: their threads, their blocks, the way of a view and that over rows of the object.
 #pragma once
 
 #include <omp.h>
@@ -12,42 +12,54 @@
 
 namespace hpcdaas {
 
-inline std::size_t padded(std::size_t floats) { return (floats + 15) / 16 * 16 + 16; }
-
-inline Misfit total(const std::vector<Misfit>& each) {
-    Misfit sum;
-    for (const Misfit& m : each) {
-        sum.error += m.error;
-        sum.counts += m.counts;
-        sum.likelihood += m.likelihood;
-    }
+inline Misfit& operator+=(Misfit& sum, const Misfit& m) {
+    sum.error += m.error;
+    sum.counts += m.counts;
+    sum.likelihood += m.likelihood;
     return sum;
 }
 
-// What a thread works in.
-struct Views::Work {
-    Buffer waves;         // of one view, where they aren't kept in slots
-    Buffer probe;         // ΣO*χ of this thread's rows
-    Buffer probe_weight;  // Σ|O|² likewise
-    Buffer line;          // a row of ΣP*χ for each object mode, of Σ|P|², of Σ|O|² of the object
-    std::vector<float> scratch;
-    std::vector<float*> pointers;
-    std::vector<int> by_x;  // views of a block, the leftmost first
-    float largest = 0;
+inline Misfit total(const std::vector<Misfit>& each) {
+    Misfit sum;
+    for (const Misfit& m : each) sum += m;
+    return sum;
+}
+
+// A view's waves: rows `pitch` complex numbers apart, waves `stride` floats.
+struct Views::Waves {
+    float* data;
+    std::size_t pitch, stride;
+
+    float* row(int q, int y) const { return data + q * stride + 2 * y * pitch; }
 };
 
-// Some views of a group and their waves.
+// What a thread works in.
+struct Views::Work {
+    Buffer waves;         // of one view, a transform along rows behind them
+    Buffer turned;        // the same with rows and columns exchanged
+    Buffer lines;         // lines_at_once of each wave
+    Buffer counts;        // as many of a frame
+    Buffer line;          // of the object's modes
+    Buffer probe;         // ΣO*χ of this thread
+    Buffer probe_weight;  // Σ|O|² likewise
+    std::vector<float*> pointers;  // to the lines of each wave
+    std::vector<int> by_x;         // views of a block, the leftmost first
+    float light = 0, largest = 0;  // most Σ|P|², most Σ|O|² of this thread's rows
+};
+
+// Some views of a group and where their waves are kept.
 struct Views::Block {
     const Group& group;
     int from, count;
-    float* waves;            // of view `from` + i at i·stride, or of slot s at s·stride where stored
-    std::size_t stride;      // floats between views
-    std::size_t wave_stride; // floats between the waves of a view
-    bool stored;
+    Waves first;       // those of view `from`, or of slot 0
+    std::size_t size;  // floats between views
+    bool stored;       // in the group's slots
 
     int y(int i) const { return group.y[from + i]; }
     int x(int i) const { return group.x[from + i]; }
-    float* wave(int i) const { return waves + static_cast<std::size_t>(stored ? group.slot[from + i] : i) * stride; }
+    Waves waves(int i) const {
+        return {first.data + static_cast<std::size_t>(stored ? group.slot[from + i] : i) * size, first.pitch, first.stride};
+    }
 };
 
 // Threads that meet often: they look for each other a while before they sleep.
@@ -85,64 +97,92 @@ private:
     std::atomic<unsigned> round_{0};
 };
 
-// Goes over this thread's rows of the object, as far as the block's views touch them, and adds up what is wanted:
-// take(row, x0, x1, line) for each run of touched pixels, line.object(k) and line.weight from x0 on. The probe's sums
-// stay with the thread.
+// fill(q, y, rows, out) makes some rows of wave q; then they are transformed.
+template <class Fill>
+void Views::depart(Work& work, Fill&& fill) const {
+    for (int q = 0; q < modes_; ++q)
+        for (int y = 0; y < n_; y += lines_at_once) {
+            fill(q, y, std::min(lines_at_once, n_ - y), work.pointers[q]);
+            rows_forward_(work.pointers[q], work.waves.data() + q * stride_ + 2 * y * pitch_);
+        }
+}
+
+// The last transform: some rows of all waves to place(q, y), then take(y, rows).
+template <class Place, class Take>
+void Views::arrive(Work& work, Place&& place, Take&& take) const {
+    for (int y = 0; y < n_; y += lines_at_once) {
+        for (int q = 0; q < modes_; ++q) columns_backward_(work.turned.data() + q * stride_ + 2 * y, place(q, y));
+        take(y, std::min(lines_at_once, n_ - y));
+    }
+}
+
+// The change of a view's waves that the detector asks for, row by row: take(y, rows, χ). It is kept where the block has
+// room for it.
 template <class Take>
-void Views::rows(const Block& b, const Fields& f, bool object, bool weight, bool probe, int thread, Take&& take) {
-    Work& w = work_[thread];
-    w.by_x.resize(b.count);
-    std::iota(w.by_x.begin(), w.by_x.end(), 0);
-    std::sort(w.by_x.begin(), w.by_x.end(), [&](int i, int j) { return std::pair(b.x(i), i) < std::pair(b.x(j), j); });
+Misfit Views::change(const FrameStack& frames, const Block& block, int i, const Fields& fields, Noise noise, Work& work,
+                     Take&& take) const {
+    const int view = block.from + i;
+    depart(work, [&](int q, int y, int rows, float* out) {
+        level_.exit_wave(window(fields, block.group, view, q, y, rows), out, pitch_);
+    });
+    const float unit = far_ ? 1.0f / (static_cast<float>(n_) * n_) : 1.0f;
+    const Misfit found = detect(frame(frames, block.group.frame[view]), noise, {unit, 0.0f, unit}, work);
+    const std::size_t lines = 2 * lines_at_once * pitch_;
+    const bool kept = block.first.data != nullptr;
+    const Waves waves = block.waves(kept ? i : 0);
+    arrive(
+        work, [&](int q, int y) { return kept ? waves.row(q, y) : work.pointers[q]; },
+        [&](int y, int rows) {
+            take(y, rows, kept ? Waves{waves.row(0, y), pitch_, stride_} : Waves{work.lines.data(), pitch_, lines});
+        });
+    return found;
+}
+
+// Goes over this thread's rows of the object, as far as the block's views touch them: each(row, x0, x1) for each run of
+// touched pixels. Rows are shared out so that each thread has as many rows of views.
+template <class Each>
+void Views::runs(const Block& b, const Fields& f, int thread, Each&& each) {
+    std::vector<int>& by_x = work_[thread].by_x;
+    by_x.resize(b.count);
+    std::iota(by_x.begin(), by_x.end(), 0);
+    std::sort(by_x.begin(), by_x.end(), [&](int i, int j) { return std::pair(b.x(i), i) < std::pair(b.x(j), j); });
     int low = f.height, high = 0;
     for (int i = 0; i < b.count; ++i) low = std::min(low, b.y(i)), high = std::max(high, b.y(i) + n_);
-    // Rows are shared out so that each thread has as many rows of views to add.
     std::vector<int> touched(high - low + 1, 0);
     for (int i = 0; i < b.count; ++i) ++touched[b.y(i) - low], --touched[b.y(i) + n_ - low];
     std::partial_sum(touched.begin(), touched.end(), touched.begin());
     const auto [begin, end] = share(b.count * n_, thread);
-    const std::size_t line = padded(2 * static_cast<std::size_t>(f.width));
-    float* const weights = w.line.data() + objects_ * line;
-    float* const object_power = weights + line;
     int before = 0;
     for (int y = low; y < high; before += touched[y - low], ++y) {
         if (before < begin || before >= end || touched[y - low] == 0) continue;
         int start = -1, stop = -1;
-        const float* row = f.object + 2 * static_cast<std::size_t>(y) * f.width;
-        const std::size_t plane = 2 * static_cast<std::size_t>(f.height) * f.width;
-        for (const int i : w.by_x) {
+        for (const int i : by_x) {
             const int r = y - b.y(i), x = b.x(i);
             if (r < 0 || r >= n_) continue;
             if (x > stop) {
-                if (start >= 0) take(y, start, stop, w.line.data(), line, weights);
-                start = stop = x;
+                if (start >= 0) each(y, start, stop);
+                start = x;
             }
-            const int fresh = std::max(stop, x), until = x + n_;
-            for (int k = 0; object && k < objects_; ++k)
-                std::fill(w.line.data() + k * line + 2 * fresh, w.line.data() + k * line + 2 * until, 0.0f);
-            if (weight) std::fill(weights + fresh, weights + until, 0.0f);
-            if (probe)
-                for (int k = 0; k < objects_; ++k) {
-                    const float* o = row + k * plane + 2 * fresh;
-                    k == 0 ? level_.square(o, until - fresh, object_power + fresh)
-                           : level_.add_square(o, until - fresh, object_power + fresh);
-                }
-            stop = until;
-            const std::size_t at = static_cast<std::size_t>(r) * n_;
-            if (weight) level_.add(power_.data() + at, n_, weights + x);
-            if (probe) level_.add(object_power + x, n_, w.probe_weight.data() + at);
-            if (!object && !probe) continue;
-            const float* chi = b.wave(i) + 2 * at;
-            for (int m = 0; m < probes_; ++m) {
-                const std::size_t here = 2 * (static_cast<std::size_t>(m) * n_ * n_ + at);
-                for (int k = 0; k < objects_; ++k, chi += b.wave_stride)
-                    level_.add_back(chi, f.probe + here, row + k * plane + 2 * x, n_,
-                                    object ? w.line.data() + k * line + 2 * x : nullptr,
-                                    probe ? w.probe.data() + here : nullptr);
-            }
+            stop = x + n_;
         }
-        if (start >= 0) take(y, start, stop, w.line.data(), line, weights);
+        if (start >= 0) each(y, start, stop);
     }
+}
+
+// All views of a block: each(i, work, take), where take(y, rows, χ) is to be called for their rows. `fresh`: the sums on
+// the object's grid start from 0 where the block touches it. At the end a thread may read its own rows of them.
+template <class Each>
+void Views::work_off(const Block& block, const Fields& fields, const Sums& sums, bool fresh, int thread, Team& team,
+                     Each&& each) {
+    Work& work = work_[thread];
+    const bool summed = sums.object || sums.weight || sums.probe || sums.probe_weight, at_once = active_ == 1;
+    if (fresh) clear(block, fields, sums, thread);
+    for (int i = team.take(); i < block.count; i = team.take())
+        each(i, work, [&](int y, int rows, const Waves& chi) {
+            if (at_once && summed) add(block, i, y, rows, chi, fields, sums, work);
+        });
+    team.meet();
+    if (!at_once && summed) add_rows(block, fields, sums, thread);
 }
 
 }  // namespace hpcdaas

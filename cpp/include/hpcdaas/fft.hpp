@@ -7,6 +7,11 @@
 
 namespace hpcdaas {
 
+// How lines lie in memory: complex numbers from one number of a line to the next, and from one line to the next.
+struct Lines {
+    int stride, distance;
+};
+
 // One library: its planner is locked, its plans may be executed by any thread.
 class FftLibrary {
 public:
@@ -18,8 +23,8 @@ public:
     // Plans a transform of `length` complex numbers, out of place between addresses on 64 bytes; the
     // input may be destroyed. sign −1: exp(−2πi…), +1: exp(+2πi…), both without factor.
     void* plan(int length, int sign);
-    // Plans a transform of length × length complex numbers in place, at an address on 64 bytes.
-    void* plan_square(int length, int sign);
+    // Plans `count` transforms of `length` complex numbers out of place, at addresses on 64 bytes.
+    void* plan_lines(int length, int count, Lines in, Lines out, int sign);
     void execute(void* plan, float* in, float* out) const { execute_(plan, in, out); }
     void destroy(void* plan);
 
@@ -50,14 +55,15 @@ private:
     void* plan_;
 };
 
-// The same for a square, in place.
-class Fft2 {
+// The same for some lines at once.
+class FftLines {
 public:
-    Fft2(FftLibrary& library, int length, int sign) : library_(library), plan_(library.plan_square(length, sign)) {}
-    ~Fft2() { library_.destroy(plan_); }
-    Fft2(const Fft2&) = delete;
-    Fft2& operator=(const Fft2&) = delete;
-    void operator()(float* data) const { library_.execute(plan_, data, data); }
+    FftLines(FftLibrary& library, int length, int count, Lines in, Lines out, int sign)
+        : library_(library), plan_(library.plan_lines(length, count, in, out, sign)) {}
+    ~FftLines() { library_.destroy(plan_); }
+    FftLines(const FftLines&) = delete;
+    FftLines& operator=(const FftLines&) = delete;
+    void operator()(float* in, float* out) const { library_.execute(plan_, in, out); }
 
 private:
     FftLibrary& library_;

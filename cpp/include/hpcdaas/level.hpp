@@ -60,15 +60,52 @@ struct Rays {
     int columns;  // of each line of `lines`, [angle][column][lane]; the first and last are zero where rays may leave
 };
 
+constexpr int lines_at_once = 8;  // of a view's waves, on their way through the transforms
+
 // One diffraction frame as it is stored, the direct beam at n/2 of both axes.
 struct Frame {
     const void* data;
     Type type;
     std::ptrdiff_t row_stride;  // elements
     int n;
-    int shift;          // frame index (i + shift) mod n belongs to place i of the transform
-    const float* good;  // [n][n] in the order of the transform: 1, or 0 where a pixel isn't used
-    float limit;        // counts at or above this aren't used
+    int shift;             // frame index (i + shift) mod n belongs to place i of the transform
+    bool turned;           // the lines of waves at the detector are columns of the frame
+    const float* limits;   // [line][pitch] in the order of the transform: only counts below are used
+    std::ptrdiff_t pitch;  // numbers from one line of a wave to the next
+};
+
+// Φ ← (factor + keep)·scale·Φ, `factor` from the frame and Σ|Φ|²·power over waves; without scale nothing is written.
+struct Change {
+    float power, keep, scale;
+};
+
+// Rows of a view's window: those of the object lie `stride` complex numbers apart, those of the probe n.
+struct Window {
+    const float* object;
+    std::ptrdiff_t stride;
+    const float* probe;
+    int n, rows;
+};
+
+// ψ ← (1 − a − b)ψ + a·PO + b·F[c·PO + (1 − c)ψ], F the modulus constraint.
+struct Projection {
+    float a, b, c;
+};
+
+// A row of a view's χ, and what lies there of object and probe.
+struct WaveRow {
+    const float* chi;
+    const float* probe;
+    const float* object;
+    int n;
+};
+
+// Where such a row adds conj(P)·χ, |P|², conj(O)·χ and |O|²; null: not wanted.
+struct RowSums {
+    float* object;
+    float* weight;
+    float* probe;
+    float* probe_weight;
 };
 
 enum class Noise : int { amplitude, gaussian, poisson };
@@ -114,24 +151,18 @@ struct Level {
     void (*backproject)(const Rays&, const float* lines, int lanes, double x0, double y0, int nx, int ny, float* tile);
     void (*project)(const Rays&, const float* tile, int lanes, double x0, double y0, int nx, int ny, float* lines);
 
-    // Views; all complex arrays are interleaved, windows of the object have rows `stride` complex numbers apart.
-    // out = P·O
-    void (*exit_wave)(const float* object, std::ptrdiff_t stride, const float* probe, int n, float* out);
-    // out = c·P·O + (1 − c)·ψ
-    void (*mix)(const float* object, std::ptrdiff_t stride, const float* probe, int n, float c, const float* psi,
-                float* out);
-    // ψ = (1 − a − b)·ψ + a·P·O + b·F
-    void (*renew)(const float* object, std::ptrdiff_t stride, const float* probe, int n, float a, float b,
-                  const float* f, float* psi);
-    // waves Φ ← (factor + keep)·scale·Φ, `factor` from the frame and Σ|Φ|²·power over waves; scratch: 4n floats.
-    // Without scale nothing is written.
-    Misfit (*constrain)(const Frame&, Noise, float* const* waves, int count, float power, float keep, float scale,
-                        float* scratch);
+    // Views; all complex arrays are interleaved.
+    // out = P·O, its rows `pitch` complex numbers apart
+    void (*exit_wave)(const Window&, float* out, std::ptrdiff_t pitch);
+    // out = c·P·O + (1 − c)·ψ, ψ = (1 − a − b)·ψ + a·P·O; rows of ψ lie n apart
+    void (*mix)(const Window&, const Projection&, float* psi, float* out, std::ptrdiff_t pitch);
+    // ψ += b·F
+    void (*renew)(const float* f, std::ptrdiff_t pitch, int n, int rows, float b, float* psi);
+    // Lines `first` … of waves and frame; counts: room for lines_at_once × pitch floats, zero at first.
+    Misfit (*constrain)(const Frame&, int first, Noise, float* const* waves, int count, const Change&, float* counts);
     // w = w·t, or w·conj(t)
     void (*transfer)(float* wave, const float* t, bool conjugate, int count);
-    // object += conj(P)·χ, probe += conj(O)·χ for a row; either may be null.
-    void (*add_back)(const float* chi, const float* probe_row, const float* object_row, int n, float* object_sum,
-                     float* probe_sum);
+    void (*add_back)(const WaveRow&, const RowSums&);
     // out = |a|², out += |a|², out += a (real)
     void (*square)(const float* a, int n, float* out);
     void (*add_square)(const float* a, int n, float* out);
@@ -141,9 +172,9 @@ struct Level {
     // Δ = Δ/√(w² + d²)
     void (*damp)(const float* weight, float d, int n, float* delta);
     float (*largest)(const float* a, int n);
-    // Adds to p for one pair of modes.
-    void (*products)(const float* chi, const float* probe, const float* object, std::ptrdiff_t stride,
-                     const float* object_step, std::ptrdiff_t step_stride, const float* probe_step, int n, Products& p);
+    // Adds to p for one pair of modes; the object's step has the window's stride.
+    void (*products)(const float* chi, std::ptrdiff_t pitch, const Window&, const float* object_step,
+                     const float* probe_step, Products& p);
 };
 
 // The best level of this machine, or the one named (throws std::invalid_argument if it isn't there).

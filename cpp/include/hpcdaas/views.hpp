@@ -1,6 +1,7 @@
 // Ptychography: the path of a view from object and probe to the detector and back, and the sums over views.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <utility>
 #include <vector>
@@ -42,11 +43,6 @@ struct Sums {
     float* probe_weight = nullptr;
 };
 
-// ψ ← (1 − a − b)ψ + a·PO + b·F[c·PO + (1 − c)ψ], F the modulus constraint.
-struct Projection {
-    float a, b, c;
-};
-
 // How a mini-batch moves object and probe; a step of 0 leaves one alone.
 struct PieStep {
     float object_alpha, probe_alpha;
@@ -67,15 +63,17 @@ struct LsqFound {
 
 // Exit waves ψ[view][probe mode][object mode] are made, sent to the detector and back.
 //
-// A block of views goes through the transforms, each view by itself in the cache. Then rows of the object take what
-// the block's waves say of them: each row belongs to one thread, so nothing is locked and no copy of the object is
-// made, and the order of sums is the order of the views.
+// A wave goes through the transforms some lines at a time, and what is done before, between and after them is done to
+// these lines while they are in the first cache: four passes over the wave, none of them with a stride on its way out.
+// One thread adds what a view says as soon as it is known. More keep the waves of a block of views, and then add by rows
+// of the object: each row belongs to one thread, so nothing is locked and no copy of the object is made. Either way the
+// object's sums are made in the order of the views.
 class Views {
 public:
     // good: [n][n], 1 where a detector pixel is used, in the order of the transform; near: what the spectrum of a wave
     // is multiplied with on the way to a near detector, [n][n] complex, or nothing where the detector is far.
-    Views(FftLibrary& library, const Level& level, int n, int probes, int objects, std::vector<float> good, float limit,
-          std::vector<float> near, int threads);
+    Views(FftLibrary& library, const Level& level, int n, int probes, int objects, const std::vector<float>& good,
+          float limit, const std::vector<float>& near, int threads);
     ~Views();
 
     Misfit gradient(const FrameStack& frames, const Group& group, const Fields& fields, Noise noise, const Sums& sums);
@@ -97,37 +95,59 @@ public:
 private:
     struct Work;
     struct Block;
+    struct Waves;
     class Team;
 
-    void forward(float* wave) const;
-    void backward(float* wave) const;
-    Misfit path(const FrameStack& frames, const Group& group, int view, const Fields& fields, Noise noise, float scale,
-                float* waves, Work& work) const;
-    Misfit project_one(const FrameStack& frames, const Group& group, int view, const Fields& fields,
-                       const Projection& how, float* psi, Work& work) const;
+    // The way of a view.
+    template <class Fill>
+    void depart(Work& work, Fill&& fill) const;
+    void through_spectrum(Work& work, bool conjugate) const;
+    Misfit detect(const Frame& frame, Noise noise, const Change& change, Work& work) const;
+    template <class Place, class Take>
+    void arrive(Work& work, Place&& place, Take&& take) const;
     template <class Take>
-    void rows(const Block& block, const Fields& fields, bool object, bool weight, bool probe, int thread, Take&& take);
+    Misfit change(const FrameStack& frames, const Block& block, int i, const Fields& fields, Noise noise, Work& work,
+                  Take&& take) const;
+    Misfit misfit(const FrameStack& frames, const Group& group, int view, const Fields& fields, Noise noise,
+                  Work& work) const;
+
+    // Over rows of the object.
     template <class Each>
-    Misfit all(const Group& group, const Fields& fields, int block_size, const Sums& sums, float* stored, Each&& each);
-    void begin(const Fields& fields, int slots);
-    void power_rows(const Fields& fields, int thread);
+    void runs(const Block& block, const Fields& fields, int thread, Each&& each);
+    void clear(const Block& block, const Fields& fields, const Sums& sums, int thread);
+    void add_rows(const Block& block, const Fields& fields, const Sums& sums, int thread);
+    void add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& fields, const Sums& sums,
+             Work& work) const;
+    template <class Each>
+    void work_off(const Block& block, const Fields& fields, const Sums& sums, bool fresh, int thread, Team& team,
+                  Each&& each);
+
+    template <class Each>
+    Misfit all(const Group& group, const Fields& fields, const Sums& sums, float* stored, Each&& each);
+    Misfit pie_one(const FrameStack& frames, const Block& block, const Fields& fields, const PieStep& step, Work& work);
+    void direct(const Block& block, const Fields& fields, const LsqStep& step, const Sums& sums, int thread);
+    std::array<double, 2> best_step(const Block& block, int i, const Fields& fields, const LsqStep& step) const;
+    void begin(int slots);
+    void begin_moves(const Fields& fields);
+    float power(const Fields& fields);
     void sum_probes(const Sums& sums, int thread);
-    Frame frame(const FrameStack& frames, int index) const;
+    float gather_probe(int thread);
+    void move_probe(const Fields& fields, const PieStep& step, float most, int thread);
+    Window window(const Fields& f, const Group& g, int view, int q, int y, int rows) const;
     float* probe_mode(const Fields& f, int m) const { return f.probe + 2 * static_cast<std::size_t>(m) * n_ * n_; }
-    float* window(const Fields& f, const Group& g, int view, int k) const;
-    float* slot(int view) const;
-    int block_size() const;
+    Frame frame(const FrameStack& frames, int index) const;
+    Block slots(const Group& group, int from, int count) const;
     std::pair<int, int> share(int total, int thread) const;
 
     const Level& level_;
     int n_, probes_, objects_, modes_, threads_;
-    int active_ = 1;  // threads of the call that is under way
-    std::vector<float> good_;
-    float limit_;
-    std::vector<float> near_;
-    Fft2 forward_, backward_;
-    std::size_t stride_;  // floats from a wave in a slot to the next
-    Buffer slots_, power_, step_, weight_, probe_step_;
+    int active_ = 1;      // threads of the call that is under way
+    std::size_t pitch_;   // complex numbers from one line of a wave to the next
+    std::size_t stride_;  // floats from one wave to the next
+    bool far_;
+    Buffer limits_, near_;  // [line][pitch] at the detector
+    FftLines rows_forward_, rows_backward_, columns_forward_, columns_backward_;
+    Buffer slots_, step_, weight_, power_, probe_step_;
     std::vector<Work> work_;
 };
 
