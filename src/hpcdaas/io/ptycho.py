@@ -247,9 +247,11 @@ def _geometry(found: PtychoFound, table: ScanTable) -> tuple[dict[str, float], t
             f"{found.path} gives no {listed}, which the pixel of the object needs{skipped}.",
             f"Give {'them' if len(words) > 1 else 'it'} with " + " ".join(_GIVE[name] for name in missing) + ".",
         )
-    if table.focus_distance == 0:
+    if table.focus_distance is not None and table.focus_distance in (0, -values["distance"]):
         raise InputError(
-            "scan.focus_distance = 0: the sample is never in the focus where frames are of the near field."
+            f"scan.focus_distance = {table.focus_distance:g} m: sample and detector are never in the focus "
+            "where frames are of the near field.",
+            "Give the distance from the focus to the sample, or leave it out in the far field.",
         )
     return values, pixel
 

@@ -101,7 +101,7 @@ class Cut:
         if self.bin == 1:
             return values
         shape = (len(values), self.n, self.bin, self.n, self.bin)
-        binned = values.reshape(shape).sum(axis=(2, 4))
+        binned: NDArray[Any] = values.reshape(shape).sum(axis=(2, 4))
         binned[bad.reshape(shape).any(axis=(2, 4))] = -1
         return binned
 

@@ -80,7 +80,8 @@ def transfer(scan: PtychoScan, n: int, pixel: tuple[float, float]) -> NDArray[np
     """Give what the spectrum of a wave is multiplied with on its way to a near detector; None in the far field."""
     if scan.focus_distance is None:
         return None
-    distance = scan.distance / scan.magnification
+    # z₁z₂/(z₁ + z₂): before the focus, where z₁ < 0, the wave seems to go back
+    distance = scan.focus_distance * scan.distance / (scan.focus_distance + scan.distance)
     rows, columns = (fresnel_transfer(n, p, scan.wavelength, distance) for p in pixel)
     # the transfer is a product of one factor for each axis, which stands where the other frequency is 0
     return np.asarray(rows[:, :1] * columns[:1, :], np.complex64)

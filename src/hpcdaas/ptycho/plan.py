@@ -111,11 +111,12 @@ def make_plan(load: Load, budget: int) -> Plan:
     piece = left // (2 * frame)  # one piece is read while another is used
     if piece >= max(FEWEST, load.group):
         return Plan(int(piece), load.fixed + load.waves + 2 * int(piece) * frame, load.waves)
-    smallest = load.fixed + load.waves + 2 * frame * max(FEWEST, load.group)
-    needs = f"This needs {smallest / 1e9:.2f} GB of memory, and the budget is {budget / 1e9:.2f} GB."
+    smallest = min(whole, load.fixed + load.waves + 2 * frame * max(FEWEST, load.group))
+    needed = f"{-(-smallest // 10**7) / 100:g}GB"  # no less than it is
+    needs = f"This needs {needed[:-2]} GB of memory, and the budget is {budget / 1e9:.3g} GB."
     if load.waves:
         raise InputError(
             f"{needs} {load.waves / 1e9:.2f} GB of it are stored exit waves.",
-            "Give more with --memory, or use lsqml instead of dm and raar: it stores none.",
+            f"Give --memory {needed}, or use lsqml instead of dm and raar: it stores none.",
         )
-    raise InputError(needs, "Give more with --memory, smaller groups, or smaller frames (-s frames.size=...).")
+    raise InputError(needs, f"Give --memory {needed}, smaller groups, or smaller frames (-s frames.size=...).")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hpcdaas.backend.views import Complex64
@@ -59,14 +60,13 @@ def start(scan: PtychoScan, cut: Cut, geometry: Geometry, parameters: Start) -> 
     given = {"file": _of_file, "mean": _of_mean, "pinhole": _pinhole, "zone_plate": _zone_plate}[kind](
         scan, cut, geometry, p
     )
+    if not given.any():
+        raise InputError("The first probe is empty.", "Choose another with -s start.probe=mean.")
     probe = _modes(given.astype(np.complex64), p)
     if p.defocus and kind in ("mean", "file"):
         rows, columns = (fresnel_transfer(n, pixel, scan.wavelength, p.defocus) for pixel in geometry.pixel)
         probe = np.fft.ifft2(np.fft.fft2(probe) * rows[:, :1] * columns[:1]).astype(np.complex64)
-    power = float((np.abs(probe) ** 2).sum())
-    if not power > 0:
-        raise InputError("The first probe is empty.", "Choose another with -s start.probe=mean.")
-    probe *= np.float32(np.sqrt(cut.brightest / power))
+    probe *= np.float32(np.sqrt(cut.brightest / float((np.abs(probe) ** 2).sum(dtype=np.float64))))
     object_ = np.ones((p.object_modes, *geometry.shape), np.complex64)
     rng = np.random.default_rng(p.seed)
     for mode in object_[1:]:
@@ -75,16 +75,32 @@ def start(scan: PtychoScan, cut: Cut, geometry: Geometry, parameters: Start) -> 
 
 
 def _of_file(scan: PtychoScan, cut: Cut, geometry: Geometry, p: Start) -> Complex64:
-    """Take the file's probe, as it is or cut to the size of the frames as they are used."""
+    """Take the file's probe, which is of whole frames, and what is left of it where less of them is used.
+
+    Fewer pixels of the detector are fewer frequencies in the far field, and larger ones a smaller window; in the near
+    field it is the other way round.
+    """
     if scan.probe is None:
         raise InputError(f"{scan.name} holds no probe.", "Choose another start with -s start.probe=mean.")
-    probe, n = scan.probe, geometry.n
-    if probe.shape[1:] != (n, n):
-        raise InputError(
-            f"The file's probe has {probe.shape[1]} × {probe.shape[2]} pixels, the frames as they are used {n} × {n}.",
-            "Choose another start with -s start.probe=mean.",
-        )
-    return probe
+    probe, size, n = scan.probe, cut.size, geometry.n
+    if scan.focus_distance is not None:
+        here = probe[:, cut.row : cut.row + size, cut.column : cut.column + size]
+        return here if n == size else _fewer_frequencies(here, n)
+    coarse = probe if probe.shape[1:] == (size, size) else _fewer_frequencies(probe, size)
+    return _inner(coarse, n)
+
+
+def _inner(image: NDArray[Any], n: int) -> NDArray[Any]:
+    """Give n × n pixels around index N // 2, which becomes index n // 2."""
+    first = [length // 2 - n // 2 for length in image.shape[-2:]]
+    return image[..., first[0] : first[0] + n, first[1] : first[1] + n]
+
+
+def _fewer_frequencies(image: Complex64, n: int) -> Complex64:
+    """Give the same window with n × n larger pixels."""
+    spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image, axes=(-2, -1))), axes=(-2, -1))
+    inner = np.fft.ifftshift(_inner(spectrum, n), axes=(-2, -1))
+    return np.fft.fftshift(np.fft.ifft2(inner), axes=(-2, -1)).astype(np.complex64)
 
 
 def _of_mean(scan: PtychoScan, cut: Cut, geometry: Geometry, p: Start) -> Complex64:
