@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from hpcdaas.errors import InputError
 from hpcdaas.view.cuts import cuts
 from hpcdaas.view.grey import Image, disc, grey_levels, thin
-from hpcdaas.view.picture import ACCENT, PANEL, WIDTH, frame, label_bar, quiet, side_by_side
+from hpcdaas.view.picture import ACCENT, PANEL, WIDTH, frame, label_bar, literal, quiet, side_by_side
 from hpcdaas.view.volume import ResultFile
 
 __all__ = ["cuts", "histogram", "preview_png", "sample", "save", "sinograms", "strip"]
@@ -135,7 +135,7 @@ def histogram(values: Image, units: str, levels: tuple[float, float]) -> Figure:
             color="#66707a",
             ha="center",
         )
-    axes.set_xlabel(f"value ({units})" if units else "value", fontsize=9)
+    axes.set_xlabel(f"value ({literal(units)})" if units else "value", fontsize=9)
     axes.set_ylabel("voxels (%)", fontsize=9)
     axes.margins(x=0)
     axes.spines[["top", "right"]].set_visible(False)

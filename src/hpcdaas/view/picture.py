@@ -120,4 +120,9 @@ def label_bar(bar: Any, units: str) -> None:
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=3, width=0.6)
     bar.ax.locator_params(nbins=5)
-    bar.set_label(units, fontsize=8)
+    bar.set_label(literal(units), fontsize=8)
+
+
+def literal(text: str) -> str:
+    """Give a text from a file so that matplotlib takes no part of it for a formula."""
+    return text.replace("$", r"\$")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from contextlib import ExitStack
-from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import h5py
@@ -13,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.errors import InputError
-
-Image = NDArray[np.float32]
+from hpcdaas.view.entry import Entry, Image, text_of
 
 #: Longest side of a plane across x, of which each voxel is another read.
 ACROSS = 400
@@ -28,7 +24,7 @@ class Axis(NamedTuple):
     in_metres: bool
 
 
-class ResultFile:
+class ResultFile(Entry):
     """A result of a tomography run, open for reading; use it in a ``with`` block.
 
     Parameters
@@ -53,41 +49,20 @@ class ResultFile:
         If the file can't be read or is no result of a tomography run.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        if not path.exists():
-            raise InputError(f"There is no file {path}.")
-        if path.is_dir():
-            raise InputError(f"{path} is a folder, not a result file.")
-        with ExitStack() as stack:
-            try:
-                self._file = stack.enter_context(h5py.File(path, "r"))
-            except PermissionError as error:
-                raise InputError(f"{path} may not be read by this account.") from error
-            except OSError as error:
-                raise InputError(f"{path} can't be read as HDF5: it is another kind of file, or cut off.") from error
-            data = self._file.get("entry/data/data")
-            if not isinstance(data, h5py.Dataset) or data.ndim != 3 or 0 in data.shape or data.dtype.kind not in "uif":
-                raise InputError(
-                    f"{path} holds no reconstructed volume (/entry/data/data).",
-                    "Give the result of 'hpcdaas reconstruct'.",
-                )
-            self._data = data
-            self.shape: tuple[int, int, int] = data.shape
-            self.dtype: np.dtype[Any] = data.dtype
-            self.units = _text(data.attrs.get("units", ""))
-            self._scale, self._offset = float(data.attrs.get("scale", 1)), float(data.attrs.get("offset", 0))
-            self.axes = self._axes()
-            self.pixel_size = abs(self.axes[2].step) if self.axes[2].in_metres else None
-            self._stack = stack.pop_all()
-
-    def __enter__(self) -> ResultFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
+    def _open(self) -> None:
+        data = self._file.get("entry/data/data")
+        if not isinstance(data, h5py.Dataset) or data.ndim != 3 or 0 in data.shape or data.dtype.kind not in "uif":
+            raise InputError(
+                f"{self.path} holds no reconstructed volume (/entry/data/data).",
+                "Give the result of 'hpcdaas reconstruct'.",
+            )
+        self._data = data
+        self.shape: tuple[int, int, int] = data.shape
+        self.dtype: np.dtype[Any] = data.dtype
+        self.units = text_of(data.attrs.get("units", ""))
+        self._scale, self._offset = float(data.attrs.get("scale", 1)), float(data.attrs.get("offset", 0))
+        self.axes = self._axes()
+        self.pixel_size = abs(self.axes[2].step) if self.axes[2].in_metres else None
 
     def plane(self, axis: int, index: int) -> Image:
         """Read one plane of the volume in its physical values.
@@ -139,31 +114,6 @@ class ResultFile:
         n = self.shape[0]
         return sorted({min(int((i + 0.5) * n / count), n - 1) for i in range(count)})
 
-    def image(self, name: str) -> Image | None:
-        """Give an array of ``/entry/diagnostics`` as float32, or None where it is missing."""
-        found = self._file.get(f"entry/diagnostics/{name}")
-        return np.asarray(found[()], np.float32) if isinstance(found, h5py.Dataset) else None
-
-    def text(self, name: str) -> str | None:
-        """Give a text below ``/entry`` (of an array one item per line), or None where it is missing."""
-        found = self._file.get(f"entry/{name}")
-        if not isinstance(found, h5py.Dataset) or found.shape is None:
-            return None
-        return "\n".join(_text(item) for item in np.ravel(found[()]))
-
-    def diagnostic(self, name: str) -> Any:
-        """Give an attribute of ``/entry/diagnostics``, or None."""
-        group = self._file.get("entry/diagnostics")
-        return group.attrs.get(name) if group is not None else None
-
-    def metrics(self) -> dict[str, tuple[Any, str]]:
-        """Give ``{name: (value, units)}`` of ``/entry/metrics``."""
-        group = self._file.get("entry/metrics")
-        if not isinstance(group, h5py.Group):
-            return {}
-        found = {name: item for name, item in group.items() if isinstance(item, h5py.Dataset) and item.size == 1}
-        return {name: (_value(item[()]), _text(item.attrs.get("units", ""))) for name, item in found.items()}
-
     def _axis(self, name: str, n: int) -> Axis:
         axis = self._file.get(f"entry/data/{name}")
         if not isinstance(axis, h5py.Dataset) or axis.shape != (n,):
@@ -173,20 +123,10 @@ class ResultFile:
         step = (last - first) / (n - 1) if n > 1 else 0.0
         if not (np.isfinite(first) and np.isfinite(step)):
             return Axis(0.0, 1.0, False)
-        return Axis(first, step, _text(axis.attrs.get("units", "")) == "m")
+        return Axis(first, step, text_of(axis.attrs.get("units", "")) == "m")
 
     def _axes(self) -> tuple[Axis, Axis, Axis]:
         z, y, x = (self._axis(name, n) for name, n in zip("zyx", self.shape, strict=True))
         x = x if x.step else Axis(x.first, 1.0, False)
         y, z = (axis if axis.step else Axis(axis.first, x.step, axis.in_metres) for axis in (y, z))
         return z, y, x
-
-
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return _text(value)
-    return np.asarray(value).reshape(-1)[0].item()
