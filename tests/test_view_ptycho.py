@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,19 @@ def test_names_from_files_are_escaped(altered: Callable[..., Path], tmp_path: Pa
     assert "script" not in page.tags
     assert not {"onerror", "onload"} & page.attributes
     assert EVIL in page.text
+
+
+def test_a_title_that_is_but_a_path_is_cut(altered: Callable[..., Path], tmp_path: Path) -> None:
+    page = make_report(
+        altered(title="/data/raw/star.cxi", **{"process/raw_file": "/data/raw/star.cxi"}), tmp_path / "o"
+    )
+    assert "<h1>star.cxi</h1>" in page.read_text()
+
+
+def test_the_thumbnail_needs_no_matplotlib(star: Path) -> None:
+    code = "import sys, pathlib; from hpcdaas.view.thumbnail import thumbnail; thumbnail(pathlib.Path(sys.argv[1]))"
+    code += "; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code, star], check=False).returncode == 0
 
 
 def test_what_is_missing_is_said(altered: Callable[..., Path], tmp_path: Path) -> None:

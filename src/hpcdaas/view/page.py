@@ -85,7 +85,7 @@ def render(file: Entry, contents: Contents, folder: Path) -> str:
     template = resources.files("hpcdaas.view").joinpath("report.html").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(template).render(
-        title=file.text("sample/name") or file.text("title") or file.path.stem,
+        title=_title(file),
         subtitle=_subtitle(file),
         facts=[*contents.facts, *_makers(file)],
         pictures=shown,
@@ -106,6 +106,12 @@ def _show(picture: Picture, path: Path) -> dict[str, str]:
         figures.save(picture.figure, path)
         source = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
     return {"heading": picture.heading, "caption": picture.caption, "source": source}
+
+
+def _title(file: Entry) -> str:
+    """Give the sample, else the title; of a title that is but the raw file's path its last part."""
+    title = file.text("title") or file.path.stem
+    return file.text("sample/name") or (Path(title).name if title == file.text("process/raw_file") else title)
 
 
 def _subtitle(file: Entry) -> str:

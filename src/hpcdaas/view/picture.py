@@ -72,7 +72,7 @@ def scale_bar(axes: Axes, width: float, spacing: float | None) -> None:
         ha="center",
         va="bottom",
         fontsize=8,
-        path_effects=[withStroke(linewidth=1.6, foreground="black", alpha=0.7)],
+        path_effects=[withStroke(linewidth=2.4, foreground="black", alpha=0.9)],
     )
 
 
@@ -100,6 +100,7 @@ def side_by_side(
 def quiet(axes: Axes) -> None:
     """Draw thin grey spines and small ticks."""
     axes.tick_params(labelsize=8, length=3, width=0.6, color="#868e96")
+    axes.tick_params(which="minor", labelsize=7, length=2, width=0.5, color="#868e96")
     for spine in axes.spines.values():
         spine.set_linewidth(0.6)
         spine.set_color("#868e96")

@@ -125,8 +125,9 @@ def waves(modes: Sequence[Wave], shares: Sequence[float] | None, pixel: Pixel, w
     y, x = pixel or (1.0, 1.0)
     shape = modes[0].shape[0] * y / (modes[0].shape[1] * x)
     wide = min((WIDTH - 0.8) / columns, 4.6)
-    figure = Figure((columns * wide + 0.8, rows * (wide * shape + 0.3)), layout="constrained")
-    grid = figure.add_gridspec(rows, columns + 1, width_ratios=[wide] * columns + [0.8])
+    # the wheel at the right edge: few modes then don't grow with the page
+    figure = Figure((WIDTH, rows * (wide * shape + 0.3)), layout="constrained")
+    grid = figure.add_gridspec(rows, columns + 1, width_ratios=[wide] * columns + [WIDTH - columns * wide])
     for i in range(count):
         axes = figure.add_subplot(grid[i // columns, i % columns])
         axes.imshow(colours_of(thin_wave(modes[i], PANEL)), aspect=shape * modes[0].shape[1] / modes[0].shape[0])
@@ -135,7 +136,7 @@ def waves(modes: Sequence[Wave], shares: Sequence[float] | None, pixel: Pixel, w
         axes.set_title(f"{what} {i + 1}{share}", fontsize=9, loc="left")
         if i == 0:
             scale_bar(axes, modes[0].shape[1], pixel and pixel[1])
-    _wheel(figure.add_subplot(grid[0, columns]))
+    _wheel(figure.add_axes((1 - 0.8 / WIDTH, 0, 0.8 / WIDTH, 1)))
     return figure
 
 
@@ -147,7 +148,7 @@ def _wheel(axes: Axes) -> None:
     disc = np.where(radius <= 1, x - 1j * y, 0).astype(np.complex64)
     picture = np.dstack([colours_of(disc), radius <= 1])
     axes.imshow(picture, extent=(-1, 1, -1, 1), interpolation="antialiased")
-    axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), anchor="N")
+    axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), anchor="NE")
     axes.set_axis_off()
     style: dict[str, Any] = {"fontsize": 7, "ha": "center", "va": "center", "color": "#495057"}
     for text, place in (("0", (1.25, 0.0)), ("π/2", (0.0, 1.3)), ("π", (-1.25, 0.0)), ("−π/2", (0.0, -1.3))):
@@ -181,7 +182,7 @@ def positions(places: NDArray[np.float64], light: Image | None, shape: tuple[int
         )
         label_bar(figure.colorbar(picture, ax=axes, fraction=0.045, pad=0.02), "light of all views (counts)")
     down, across = (places * (_unit(whole, pixel)[0] if pixel else 1.0)).T
-    axes.scatter(across, down, s=float(np.clip(3000 / len(places), 1, 24)), color="#f59f00", linewidths=0)
+    axes.scatter(across, down, s=float(np.clip(6000 / len(places), 1.5, 24)), color="#f59f00", linewidths=0)
     axes.plot(across[:1], down[:1], "o", markersize=8, markerfacecolor="none", markeredgecolor=MASKED)
     axes.annotate(
         "first view", (across[0], down[0]), (7, 5), textcoords="offset points", fontsize=8, color=MASKED, weight="bold"

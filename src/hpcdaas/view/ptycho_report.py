@@ -154,7 +154,9 @@ def _facts(file: PtychoFile, region: Region, quality: Mapping[str, tuple[Any, st
         facts.append(fact("Probe", modes, share + size))
     orientation, decided = (quality.get(name, ("", ""))[0] for name in ("orientation", "orientation_decided_by"))
     if orientation:
-        facts.append(fact("Orientation of positions", str(orientation), f"decided by {decided}" if decided else ""))
+        said = f"decided by {decided}" if decided else ""
+        said = "as stored, nothing decided it" if str(decided).startswith("nothing") else said
+        facts.append(fact("Orientation of positions", str(orientation), said))
     return facts
 
 
