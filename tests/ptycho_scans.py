@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcdaas.io.cxi_writer import write_cxi
 from hpcdaas.ptycho.frames import Cut, FramesParameters, frames
 from hpcdaas.ptycho.simulate import Simulation, SimulationParameters
 from hpcdaas.scan import PtychoScan
@@ -67,3 +69,21 @@ def simulated(parameters: dict[str, Any], **over: Any) -> PtychoScan:
     """A simulated scan whose frames are held."""
     scan = Simulation(SimulationParameters(**(parameters | over))).scan()
     return replace(scan, frames=Held(scan.frames.read(slice(None), slice(None))))
+
+
+def write_simulated(path: Path, parameters: dict[str, Any], **over: Any) -> Path:
+    """Write a simulated scan as CXI, with its mask and, as first probe, the true one."""
+    s = Simulation(SimulationParameters(**(parameters | over)))
+    write_cxi(path, s.frames(), s.positions, s.energy, s.distance, s.pixel_size, good=s.good, probe=s.probe)
+    return path
+
+
+#: A step that takes no time.
+LSQML = "use = 'lsqml'\niterations = 2"
+
+
+def recipe(tmp_path: Path, *steps: str) -> Path:
+    """Write a recipe of these steps."""
+    path = tmp_path / "recipe.toml"
+    path.write_text("".join(f"[[step]]\n{step}\n" for step in steps))
+    return path
