@@ -22,7 +22,8 @@ Views::Views(FftLibrary& library, const Level& level, int n, int probes, int obj
       pitch_(pitch_of(n)),
       stride_(2 * pitch_ * whole(n, lines_at_once) + 16),
       far_(near.empty()),
-      limits_(stride_ / 2),
+      limit_(limit),
+      bad_(stride_ / 2, -1),
       near_(far_ ? 0 : stride_),
       rows_forward_(library, n, lines_at_once, {1, int(pitch_)}, {1, int(pitch_)}, -1),
       rows_backward_(library, n, lines_at_once, {1, int(pitch_)}, {1, int(pitch_)}, +1),
@@ -33,7 +34,7 @@ Views::Views(FftLibrary& library, const Level& level, int n, int probes, int obj
     for (int y = 0; y < n; ++y)
         for (int x = 0; x < n; ++x) {
             const std::size_t from = static_cast<std::size_t>(y) * n + x, turned = x * pitch_ + y;
-            limits_.data()[far_ ? turned : y * pitch_ + x] = good[from] > 0 ? limit : 0.0f;
+            bad_[far_ ? turned : y * pitch_ + x] = good[from] > 0 ? 0 : -1;
             // Both transforms of the way to a near detector are without factor.
             for (int part = 0; part < 2 && !far_; ++part)
                 near_.data()[2 * turned + part] = near[2 * from + part] / static_cast<float>(pixels);
@@ -55,9 +56,9 @@ Views::Views(FftLibrary& library, const Level& level, int n, int probes, int obj
 Views::~Views() = default;
 
 Frame Views::frame(const FrameStack& frames, int index) const {
-    const std::size_t size = frames.type == Type::u8 ? 1 : frames.type == Type::u16 || frames.type == Type::i16 ? 2 : 4;
+    const std::size_t size = size_of(frames.type);
     const char* data = static_cast<const char*>(frames.data) + size * index * frames.view_stride;
-    return {data, frames.type, frames.row_stride, n_, far_ ? n_ / 2 : 0, far_, limits_.data(), std::ptrdiff_t(pitch_)};
+    return {data, frames.type, frames.row_stride, n_, far_ ? n_ / 2 : 0, far_, limit_, bad_.data(), std::ptrdiff_t(pitch_)};
 }
 
 Window Views::window(const Fields& f, const Group& g, int view, int q, int y, int rows) const {
@@ -120,11 +121,12 @@ Misfit Views::detect(const Frame& frame, Noise noise, const Change& change, Work
 
 Misfit Views::misfit(const FrameStack& frames, const Group& group, int view, const Fields& fields, Noise noise,
                      Work& work) const {
-    depart(work, [&](int q, int y, int rows, float* out) {
+    const Frame measured = frame(frames, group.frame[view]);
+    depart(work, measured, [&](int q, int y, int rows, float* out) {
         level_.exit_wave(window(fields, group, view, q, y, rows), out, pitch_);
     });
     const float unit = far_ ? 1.0f / (static_cast<float>(n_) * n_) : 1.0f;
-    return detect(frame(frames, group.frame[view]), noise, {unit, 0.0f, 0.0f}, work);
+    return detect(measured, noise, {unit, 0.0f, 0.0f}, work);
 }
 
 void Views::clear(const Block& block, const Fields& f, const Sums& sums, int thread) {
@@ -231,15 +233,16 @@ Misfit Views::project(const FrameStack& frames, const Group& group, const Fields
     return all(group, fields, sums, stored, [&](const Block& block, int i, Work& work, auto&& take) {
         const int view = block.from + i;
         const Waves psi = block.waves(i);
-        depart(work, [&](int q, int y, int rows, float* out) {
-            level_.mix(window(fields, group, view, q, y, rows), how, psi.row(q, y), out, pitch_);
+        const Frame measured = frame(frames, group.frame[view]);
+        depart(work, measured, [&](int q, int y, int rows, float* out) {
+            level_.mix(window(fields, group, view, q, y, rows), how.c, psi.row(q, y), out, pitch_);
         });
-        const Misfit found = detect(frame(frames, group.frame[view]), Noise::amplitude, {unit, 1.0f, unit}, work);
+        const Misfit found = detect(measured, Noise::amplitude, {unit, 1.0f, unit}, work);
         arrive(
             work, [&](int q, int) { return work.pointers[q]; },
             [&](int y, int rows) {
                 for (int q = 0; q < modes_; ++q)
-                    level_.renew(work.pointers[q], pitch_, n_, rows, how.b, psi.row(q, y));
+                    level_.renew(window(fields, group, view, q, y, rows), how.a, how.b, work.pointers[q], pitch_, psi.row(q, y));
                 take(y, rows, Waves{psi.row(0, y), psi.pitch, psi.stride});
             });
         return found;

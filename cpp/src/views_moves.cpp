@@ -52,38 +52,54 @@ void Views::move_probe(const Fields& fields, const PieStep& step, float most, in
     }
 }
 
-// Σ|P|² into `power_`; gives its maximum.
-float Views::power(const Fields& fields) {
+// Σ|P|² of rows y … into `power_`; gives its maximum.
+float Views::power(const Fields& fields, int y, int rows) {
+    const std::size_t at = static_cast<std::size_t>(y) * n_;
     for (int m = 0; m < probes_; ++m)
-        (m == 0 ? level_.square : level_.add_square)(probe_mode(fields, m), n_ * n_, power_.data());
-    return level_.largest(power_.data(), n_ * n_);
+        (m == 0 ? level_.square : level_.add_square)(probe_mode(fields, m) + 2 * at, rows * n_, power_.data() + at);
+    return level_.largest(power_.data() + at, rows * n_);
 }
 
 // A batch of one view: what weighs the object's step is known before, so that each row moves as soon as its χ is there.
+// work.light is the largest of `power_`, of now and then of the next batch.
 Misfit Views::pie_one(const FrameStack& frames, const Block& block, const Fields& fields, const PieStep& step,
                       Work& work) {
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
     const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
     const bool object = step.object_step > 0, probe = step.probe_step > 0;
-    const float most_light = object ? power(fields) : 0.0f;
     float* const line = work.line.data();
-    const Misfit found = change(frames, block, 0, fields, Noise::amplitude, work, [&](int y, int rows, const Waves& chi) {
-        for (int r = 0; r < rows; ++r) {
-            const std::size_t here = static_cast<std::size_t>(y + r) * n_;
-            float* const moved = fields.object + 2 * (static_cast<std::size_t>(block.y(0) + y + r) * fields.width + block.x(0));
-            std::fill_n(line, 2 * n_ * objects_, 0.0f);
-            for (int m = 0, q = 0; m < probes_; ++m)
-                for (int k = 0; k < objects_; ++k, ++q)
-                    level_.add_back({chi.row(q, r), fields.probe + 2 * (m * pixels + here), moved + 2 * k * plane, n_},
-                                    {object ? line + 2 * k * n_ : nullptr, nullptr,
-                                     probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
-                                     probe && m == 0 ? work.probe_weight.data() + here : nullptr});
-            for (int k = 0; object && k < objects_; ++k)
-                level_.step_by(line + 2 * k * n_, power_.data() + here, n_, step.object_alpha, most_light,
-                               step.object_step, moved + 2 * k * plane);
+    float most = 0;
+    const auto row = [&](int y, const Waves& chi, int r) {
+        const std::size_t here = static_cast<std::size_t>(y) * n_;
+        float* const moved = fields.object + 2 * (static_cast<std::size_t>(block.y(0) + y) * fields.width + block.x(0));
+        float* const weight = work.probe_weight.data() + here;
+        std::fill_n(line, 2 * n_ * objects_, 0.0f);
+        std::fill_n(weight, n_, 0.0f);
+        for (int m = 0, q = 0; m < probes_; ++m) {
+            float* const sum = work.probe.data() + 2 * (m * pixels + here);
+            std::fill_n(sum, 2 * n_, 0.0f);
+            for (int k = 0; k < objects_; ++k, ++q)
+                level_.add_back({chi.row(q, r), fields.probe + 2 * (m * pixels + here), moved + 2 * k * plane, n_},
+                                {object ? line + 2 * k * n_ : nullptr, nullptr, probe ? sum : nullptr,
+                                 probe && m == 0 ? weight : nullptr});
         }
+        most = std::max(most, probe ? level_.largest(weight, n_) : 0.0f);
+        for (int k = 0; object && k < objects_; ++k)
+            level_.step_by(line + 2 * k * n_, power_.data() + here, n_, step.object_alpha, work.light, step.object_step,
+                           moved + 2 * k * plane);
+    };
+    const Misfit found = change(frames, block, 0, fields, Noise::amplitude, work, [&](int y, int rows, const Waves& chi) {
+        for (int r = 0; r < rows; ++r) row(y + r, chi, r);
     });
-    if (probe) move_probe(fields, step, gather_probe(0), 0);
+    if (!probe) return found;
+    work.light = 0;
+    for (int y = 0; y < n_; ++y) {
+        const std::size_t here = static_cast<std::size_t>(y) * n_;
+        for (int m = 0; m < probes_; ++m)
+            level_.step_by(work.probe.data() + 2 * (m * pixels + here), work.probe_weight.data() + here, n_,
+                           step.probe_alpha, most, step.probe_step, probe_mode(fields, m) + 2 * here);
+        if (object) work.light = std::max(work.light, power(fields, y, 1));
+    }
     return found;
 }
 
@@ -92,7 +108,8 @@ Misfit Views::pie_one(const FrameStack& frames, const Block& block, const Fields
 Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vector<int>& bounds, const Fields& fields,
                   const PieStep& step) {
     const int batches = static_cast<int>(bounds.size()) - 1, most = largest_of(bounds);
-    const int threads = most == 1 ? 1 : threads_;
+    const bool single = most == 1;
+    const int threads = single ? 1 : threads_;
     begin(threads == 1 ? 0 : most);
     begin_moves(fields);
     const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
@@ -111,10 +128,11 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
             for (int t = 0; t < active_; ++t) value = std::max(value, work_[t].*which);
             return value;
         };
+        if (single) work.light = power(fields, 0, n_);
         for (int b = 0; b < batches; ++b) {
             Block block = slots(group, bounds[b], bounds[b + 1] - bounds[b]);
             if (threads == 1) block.first.data = nullptr;
-            if (threads == 1 && block.count == 1) {
+            if (single) {
                 misfits[block.from] = pie_one(frames, block, fields, step, work);
                 continue;
             }

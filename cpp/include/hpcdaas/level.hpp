@@ -70,7 +70,8 @@ struct Frame {
     int n;
     int shift;             // frame index (i + shift) mod n belongs to place i of the transform
     bool turned;           // the lines of waves at the detector are columns of the frame
-    const float* limits;   // [line][pitch] in the order of the transform: only counts below are used
+    float limit;           // counts at or above this aren't used
+    const std::int8_t* bad;  // [line][pitch] in the order of the transform: −1, or 0 where a pixel is used
     std::ptrdiff_t pitch;  // numbers from one line of a wave to the next
 };
 
@@ -154,10 +155,10 @@ struct Level {
     // Views; all complex arrays are interleaved.
     // out = P·O, its rows `pitch` complex numbers apart
     void (*exit_wave)(const Window&, float* out, std::ptrdiff_t pitch);
-    // out = c·P·O + (1 − c)·ψ, ψ = (1 − a − b)·ψ + a·P·O; rows of ψ lie n apart
-    void (*mix)(const Window&, const Projection&, float* psi, float* out, std::ptrdiff_t pitch);
-    // ψ += b·F
-    void (*renew)(const float* f, std::ptrdiff_t pitch, int n, int rows, float b, float* psi);
+    // out = c·P·O + (1 − c)·ψ; rows of ψ lie n apart
+    void (*mix)(const Window&, float c, const float* psi, float* out, std::ptrdiff_t pitch);
+    // ψ = (1 − a − b)·ψ + a·P·O + b·F
+    void (*renew)(const Window&, float a, float b, const float* f, std::ptrdiff_t pitch, float* psi);
     // Lines `first` … of waves and frame; counts: room for lines_at_once × pitch floats, zero at first.
     Misfit (*constrain)(const Frame&, int first, Noise, float* const* waves, int count, const Change&, float* counts);
     // w = w·t, or w·conj(t)

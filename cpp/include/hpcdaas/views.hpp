@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -100,7 +101,7 @@ private:
 
     // The way of a view.
     template <class Fill>
-    void depart(Work& work, Fill&& fill) const;
+    void depart(Work& work, const Frame& frame, Fill&& fill) const;
     void through_spectrum(Work& work, bool conjugate) const;
     Misfit detect(const Frame& frame, Noise noise, const Change& change, Work& work) const;
     template <class Place, class Take>
@@ -129,7 +130,7 @@ private:
     std::array<double, 2> best_step(const Block& block, int i, const Fields& fields, const LsqStep& step) const;
     void begin(int slots);
     void begin_moves(const Fields& fields);
-    float power(const Fields& fields);
+    float power(const Fields& fields, int y, int rows);
     void sum_probes(const Sums& sums, int thread);
     float gather_probe(int thread);
     void move_probe(const Fields& fields, const PieStep& step, float most, int thread);
@@ -145,7 +146,9 @@ private:
     std::size_t pitch_;   // complex numbers from one line of a wave to the next
     std::size_t stride_;  // floats from one wave to the next
     bool far_;
-    Buffer limits_, near_;  // [line][pitch] at the detector
+    float limit_;
+    std::vector<std::int8_t> bad_;  // [line][pitch] at the detector
+    Buffer near_;                   // [column][pitch] of spectra
     FftLines rows_forward_, rows_backward_, columns_forward_, columns_backward_;
     Buffer slots_, step_, weight_, power_, probe_step_;
     std::vector<Work> work_;
