@@ -183,32 +183,64 @@ void Views::sum_probes(const Sums& sums, int thread) {
     }
 }
 
-// All views of a group in blocks: each(block, i, work, take), then the sums.
+// Where a thread after the first one sums: planes of its own as large as the object, of which it clears and touches what
+// its views do; the rest takes no memory.
+Sums Views::own_sums(const Block& block, const Fields& f, const Sums& sums, Work& work) const {
+    const std::size_t plane = static_cast<std::size_t>(f.height) * f.width;
+    if (sums.object && work.object.size() != 2 * plane * objects_) work.object = Buffer(2 * plane * objects_);
+    if (sums.weight && work.weight.size() != plane) work.weight = Buffer(plane);
+    work.box = {f.height, 0, f.width, 0};
+    for (int i = 0; i < block.count; ++i) work.box.enclose(block.y(i), block.x(i), n_);
+    const auto [top, bottom, left, right] = work.box;
+    for (int y = top; y < bottom; ++y) {
+        const std::size_t at = static_cast<std::size_t>(y) * f.width + left;
+        if (sums.weight) std::fill_n(work.weight.data() + at, right - left, 0.0f);
+        for (int k = 0; sums.object && k < objects_; ++k)
+            std::fill_n(work.object.data() + 2 * (k * plane + at), 2 * (right - left), 0.0f);
+    }
+    return {sums.object ? work.object.data() : nullptr, sums.weight ? work.weight.data() : nullptr, sums.probe,
+            sums.probe_weight};
+}
+
+// Adds what the other threads have to the sums, this thread's rows.
+void Views::sum_objects(const Fields& f, const Sums& sums, int thread) {
+    const std::size_t plane = static_cast<std::size_t>(f.height) * f.width;
+    const auto [from, to] = share(f.height, thread);
+    for (int t = 1; t < active_; ++t) {
+        const auto [top, bottom, left, right] = work_[t].box;
+        for (int y = std::max(from, top); y < std::min(to, bottom); ++y) {
+            const std::size_t at = static_cast<std::size_t>(y) * f.width + left;
+            if (sums.weight) level_.add(work_[t].weight.data() + at, right - left, sums.weight + at);
+            for (int k = 0; sums.object && k < objects_; ++k)
+                level_.add(work_[t].object.data() + 2 * (k * plane + at), 2 * (right - left),
+                           sums.object + 2 * (k * plane + at));
+        }
+    }
+}
+
+// All views of a group, each thread some that follow each other: each(block, i, work, take), then the threads' sums.
 template <class Each>
 Misfit Views::all(const Group& group, const Fields& fields, const Sums& sums, float* stored, Each&& each) {
-    const bool summed = sums.object || sums.weight || sums.probe || sums.probe_weight;
-    // Threads wait for each other after each block, so that it shouldn't be small.
-    constexpr std::size_t much = 2u << 20;
-    const int some = std::max<int>(4, static_cast<int>(much / (4 * stride_ * modes_))) * threads_;
-    const int size = threads_ == 1 || !summed ? group.count : some;
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
-    begin(stored || !summed || threads_ == 1 ? 0 : size);
+    begin(0);
     std::vector<Misfit> misfits(group.count);
     Team team;
 #pragma omp parallel num_threads(threads_)
     {
         const int thread = omp_get_thread_num();
         team.begin(active_);
-        for (int from = 0; from < group.count; from += size) {
-            const int count = std::min(size, group.count - from);
-            Block block = stored ? Block{group, from, count, {stored, std::size_t(n_), 2 * pixels}, 2 * pixels * modes_, true}
-                                 : slots(group, from, count);
-            if (!stored && (threads_ == 1 || !summed)) block.first.data = nullptr;
-            work_off(block, fields, sums, false, thread, team, [&](int i, Work& work, auto&& take) {
-                misfits[from + i] = each(block, i, work, take);
+        Work& work = work_[thread];
+        const auto [from, to] = share(group.count, thread);
+        const Waves waves{stored, static_cast<std::size_t>(n_), 2 * pixels};
+        const Block block{group, from, to - from, waves, 2 * pixels * modes_, stored != nullptr};
+        const Sums own = thread == 0 ? sums : own_sums(block, fields, sums, work);
+        const bool summed = sums.object || sums.weight || sums.probe || sums.probe_weight;
+        for (int i = 0; i < block.count; ++i)
+            misfits[from + i] = each(block, i, work, [&](int y, int rows, const Waves& chi) {
+                if (summed) add(block, i, y, rows, chi, fields, own, work);
             });
-            team.meet();
-        }
+        team.meet();
+        sum_objects(fields, sums, thread);
         sum_probes(sums, thread);
     }
     return total(misfits);

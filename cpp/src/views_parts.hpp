@@ -33,6 +33,16 @@ struct Views::Waves {
     float* row(int q, int y) const { return data + q * stride + 2 * y * pitch; }
 };
 
+// Rows and columns of the object.
+struct Box {
+    int top, bottom, left, right;
+
+    void enclose(int y, int x, int n) {
+        top = std::min(top, y), bottom = std::max(bottom, y + n);
+        left = std::min(left, x), right = std::max(right, x + n);
+    }
+};
+
 // What a thread works in.
 struct Views::Work {
     Buffer waves;         // of one view, a transform along rows behind them
@@ -42,6 +52,8 @@ struct Views::Work {
     Buffer line;          // of the object's modes
     Buffer probe;         // ΣO*χ of this thread
     Buffer probe_weight;  // Σ|O|² likewise
+    Buffer object, weight;  // ΣP*χ and Σ|P|² of this thread, in its box
+    Box box{};
     std::vector<float*> pointers;  // to the lines of each wave
     std::vector<int> by_x;         // views of a block, the leftmost first
     float light = 0, largest = 0;  // most Σ|P|², most Σ|O|² of this thread's rows

@@ -66,9 +66,9 @@ struct LsqFound {
 //
 // A wave goes through the transforms some lines at a time, and what is done before, between and after them is done to
 // these lines while they are in the first cache: four passes over the wave, none of them with a stride on its way out.
-// One thread adds what a view says as soon as it is known. More keep the waves of a block of views, and then add by rows
-// of the object: each row belongs to one thread, so nothing is locked and no copy of the object is made. Either way the
-// object's sums are made in the order of the views.
+// What a view says is added while its last rows are in the cache. Threads have views of their own and sum apart; where
+// object and probe move after some views (rPIE, LSQ-ML), several threads keep the waves of these, and then add by rows of
+// the object: each row belongs to one thread, and takes the views in their order, as one thread would. Nothing is locked.
 class Views {
 public:
     // good: [n][n], 1 where a detector pixel is used, in the order of the transform; near: what the spectrum of a wave
@@ -131,6 +131,8 @@ private:
     void begin(int slots);
     void begin_moves(const Fields& fields);
     float power(const Fields& fields, int y, int rows);
+    Sums own_sums(const Block& block, const Fields& fields, const Sums& sums, Work& work) const;
+    void sum_objects(const Fields& fields, const Sums& sums, int thread);
     void sum_probes(const Sums& sums, int thread);
     float gather_probe(int thread);
     void move_probe(const Fields& fields, const PieStep& step, float most, int thread);
