@@ -75,12 +75,13 @@ struct PullOf {
 };
 using Pull = PullOf<float>;
 
-// Amplitudes: √I/|Ψ| − 1. The likelihood is the squared distance of the amplitudes.
+// Amplitudes: √I/|Ψ| − 1. The likelihood is the squared distance of the amplitudes, I where the model is dark.
 template <class Math = OneFloat, class Number = typename Math::Number>
 HPCDAAS_HD PullOf<Number> pull_amplitude(Number counts, Number intensity) {
-    const Number root = Math::root(Math::larger(counts * intensity, Number{} + 1e-30f));
+    const Number y = Math::larger(intensity, Number{} + 1e-20f);
+    const Number root = Math::root(Math::larger(counts * y, Number{} + 1e-30f));
     const Number factor = counts * root - 1.0f;
-    return {factor, intensity * factor * factor};
+    return {factor, y * factor * factor};
 }
 
 // Gaussian noise of intensities, variance 1 + I: (y − I)²/(2 (1 + I)), P. Thibault, M. Guizar-Sicairos,

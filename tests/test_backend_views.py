@@ -195,6 +195,16 @@ def test_any_size(n, views, probes, seed):
     same_sums(found, expected)
 
 
+@pytest.mark.parametrize("noise", NOISES)
+def test_a_dark_model_misses_all_counts(noise):
+    case = Case()
+    sums = Sums.zeros(case.object, case.probe)
+    for views in case.both(1):
+        found = views.gradient(case.batch, 0 * case.object, case.probe, noise, sums)
+        assert found.error == pytest.approx(found.counts, rel=1e-6)
+        assert np.isfinite(sums.object).all()
+
+
 def test_views_beyond_the_object_are_refused():
     case = Case()
     views = CpuBackend(1).views(case.setup)
