@@ -155,66 +155,82 @@ void Views::add(const Block& block, int i, int y, int count, const Waves& chi, c
     }
 }
 
-// The same for all kept waves of a block, by this thread's rows of the object.
-void Views::add_rows(const Block& block, const Fields& f, const Sums& sums, int thread) {
-    int last = -1;
-    runs(block, f, thread, [&](int y, int, int) {
-        if (y == last) return;
-        last = y;
-        for (int i = 0; i < block.count; ++i) {
-            const int r = y - block.y(i);
-            const Waves waves = block.waves(i);
-            if (r >= 0 && r < n_) add(block, i, r, 1, {waves.row(0, r), waves.pitch, waves.stride}, f, sums, work_[thread]);
-        }
+// Σ|P|² of rows y … into `power_`; gives its maximum.
+float Views::power(const Fields& fields, int y, int rows) {
+    const std::size_t at = static_cast<std::size_t>(y) * n_;
+    for (int m = 0; m < probes_; ++m)
+        (m == 0 ? level_.square : level_.add_square)(probe_mode(fields, m) + 2 * at, rows * n_, power_.data() + at);
+    return level_.largest(power_.data() + at, rows * n_);
+}
+
+// Adds `power_` at the block's views, this thread's rows of the object. Apart from the waves, since it then takes no part
+// of the cache from them, and a row of the sum stays in the first one.
+void Views::weigh(const Block& block, const Fields& f, float* weight, int thread) {
+    rows(block, f, thread, [&](int y, int i, int r) {
+        level_.add(power_.data() + static_cast<std::size_t>(r) * n_, n_,
+                   weight + static_cast<std::size_t>(y) * f.width + block.x(i));
     });
+}
+
+// Σ|O|² over modes, this thread's rows of it, where the block touches the object.
+void Views::object_power(const Block& block, const Fields& f, int thread) {
+    const std::size_t plane = static_cast<std::size_t>(f.height) * f.width;
+    runs(block, f, thread, [&](int y, int x0, int x1) {
+        const std::size_t at = static_cast<std::size_t>(y) * f.width + x0;
+        for (int k = 0; k < objects_; ++k)
+            (k == 0 ? level_.square : level_.add_square)(f.object + 2 * (k * plane + at), x1 - x0, light_.data() + at);
+    });
+}
+
+// Both weights over all views of a group.
+void Views::add_weights(const Block& block, const Fields& f, const Sums& sums, int thread, Team& team) {
+    const auto [from, to] = share(n_, thread);
+    if (sums.weight && to > from) power(f, from, to - from);
+    if (sums.probe_weight) object_power(block, f, thread);
+    team.meet();
+    if (sums.weight) weigh(block, f, sums.weight, thread);
+    for (int r = from; sums.probe_weight && r < to; ++r)
+        for (int i = 0; i < block.count; ++i)
+            level_.add(light_.data() + static_cast<std::size_t>(block.y(i) + r) * f.width + block.x(i), n_,
+                       sums.probe_weight + static_cast<std::size_t>(r) * n_);
 }
 
 // Adds the threads' sums on the probe's grid, this thread's rows.
 void Views::sum_probes(const Sums& sums, int thread) {
     const auto [from, to] = share(n_, thread);
-    const std::size_t at = static_cast<std::size_t>(from) * n_, some = static_cast<std::size_t>(to - from) * n_;
-    for (const Work& w : work_) {
+    for (const Work& w : work_)
         for (int m = 0; sums.probe && m < probes_; ++m) {
-            const std::size_t here = 2 * (static_cast<std::size_t>(m) * n_ * n_ + at);
-            level_.add(w.probe.data() + here, static_cast<int>(2 * some), sums.probe + here);
+            const std::size_t here = 2 * (static_cast<std::size_t>(m) * n_ + from) * n_;
+            level_.add(w.probe.data() + here, 2 * (to - from) * n_, sums.probe + here);
         }
-        if (sums.probe_weight)
-            level_.add(w.probe_weight.data() + at, static_cast<int>(some), sums.probe_weight + at);
-    }
 }
 
 // Where a thread after the first one sums: planes of its own as large as the object, of which it clears and touches what
 // its views do; the rest takes no memory.
-Sums Views::own_sums(const Block& block, const Fields& f, const Sums& sums, Work& work) const {
+float* Views::own_sum(const Block& block, const Fields& f, Work& work) const {
     const std::size_t plane = static_cast<std::size_t>(f.height) * f.width;
-    if (sums.object && work.object.size() != 2 * plane * objects_) work.object = Buffer(2 * plane * objects_);
-    if (sums.weight && work.weight.size() != plane) work.weight = Buffer(plane);
+    if (work.object.size() != 2 * plane * objects_) work.object = Buffer(2 * plane * objects_);
     work.box = {f.height, 0, f.width, 0};
     for (int i = 0; i < block.count; ++i) work.box.enclose(block.y(i), block.x(i), n_);
     const auto [top, bottom, left, right] = work.box;
-    for (int y = top; y < bottom; ++y) {
-        const std::size_t at = static_cast<std::size_t>(y) * f.width + left;
-        if (sums.weight) std::fill_n(work.weight.data() + at, right - left, 0.0f);
-        for (int k = 0; sums.object && k < objects_; ++k)
-            std::fill_n(work.object.data() + 2 * (k * plane + at), 2 * (right - left), 0.0f);
-    }
-    return {sums.object ? work.object.data() : nullptr, sums.weight ? work.weight.data() : nullptr, sums.probe,
-            sums.probe_weight};
+    for (int k = 0; k < objects_; ++k)
+        for (int y = top; y < bottom; ++y)
+            std::fill_n(work.object.data() + 2 * (k * plane + static_cast<std::size_t>(y) * f.width + left),
+                        2 * (right - left), 0.0f);
+    return work.object.data();
 }
 
-// Adds what the other threads have to the sums, this thread's rows.
+// Adds what the other threads have to the object's sum, this thread's rows.
 void Views::sum_objects(const Fields& f, const Sums& sums, int thread) {
     const std::size_t plane = static_cast<std::size_t>(f.height) * f.width;
     const auto [from, to] = share(f.height, thread);
-    for (int t = 1; t < active_; ++t) {
+    for (int t = 1; sums.object && t < active_; ++t) {
         const auto [top, bottom, left, right] = work_[t].box;
-        for (int y = std::max(from, top); y < std::min(to, bottom); ++y) {
-            const std::size_t at = static_cast<std::size_t>(y) * f.width + left;
-            if (sums.weight) level_.add(work_[t].weight.data() + at, right - left, sums.weight + at);
-            for (int k = 0; sums.object && k < objects_; ++k)
-                level_.add(work_[t].object.data() + 2 * (k * plane + at), 2 * (right - left),
-                           sums.object + 2 * (k * plane + at));
-        }
+        for (int k = 0; k < objects_; ++k)
+            for (int y = std::max(from, top); y < std::min(to, bottom); ++y) {
+                const std::size_t at = 2 * (k * plane + static_cast<std::size_t>(y) * f.width + left);
+                level_.add(work_[t].object.data() + at, 2 * (right - left), sums.object + at);
+            }
     }
 }
 
@@ -223,6 +239,8 @@ template <class Each>
 Misfit Views::all(const Group& group, const Fields& fields, const Sums& sums, float* stored, Each&& each) {
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
     begin(0);
+    if (sums.probe_weight && light_.size() < static_cast<std::size_t>(fields.height) * fields.width)
+        light_ = Buffer(static_cast<std::size_t>(fields.height) * fields.width);
     std::vector<Misfit> misfits(group.count);
     Team team;
 #pragma omp parallel num_threads(threads_)
@@ -233,11 +251,12 @@ Misfit Views::all(const Group& group, const Fields& fields, const Sums& sums, fl
         const auto [from, to] = share(group.count, thread);
         const Waves waves{stored, static_cast<std::size_t>(n_), 2 * pixels};
         const Block block{group, from, to - from, waves, 2 * pixels * modes_, stored != nullptr};
-        const Sums own = thread == 0 ? sums : own_sums(block, fields, sums, work);
-        const bool summed = sums.object || sums.weight || sums.probe || sums.probe_weight;
+        if (sums.weight || sums.probe_weight)
+            add_weights({group, 0, group.count, waves, block.size, false}, fields, sums, thread, team);
+        const Sums own{sums.object && thread > 0 ? own_sum(block, fields, work) : sums.object, nullptr, sums.probe, nullptr};
         for (int i = 0; i < block.count; ++i)
             misfits[from + i] = each(block, i, work, [&](int y, int rows, const Waves& chi) {
-                if (summed) add(block, i, y, rows, chi, fields, own, work);
+                if (own.object || own.probe) add(block, i, y, rows, chi, fields, own, work);
             });
         team.meet();
         sum_objects(fields, sums, thread);

@@ -52,14 +52,6 @@ void Views::move_probe(const Fields& fields, const PieStep& step, float most, in
     }
 }
 
-// Σ|P|² of rows y … into `power_`; gives its maximum.
-float Views::power(const Fields& fields, int y, int rows) {
-    const std::size_t at = static_cast<std::size_t>(y) * n_;
-    for (int m = 0; m < probes_; ++m)
-        (m == 0 ? level_.square : level_.add_square)(probe_mode(fields, m) + 2 * at, rows * n_, power_.data() + at);
-    return level_.largest(power_.data() + at, rows * n_);
-}
-
 // A batch of one view: what weighs the object's step is known before, so that each row moves as soon as its χ is there.
 // work.light is the largest of `power_`, of now and then of the next batch.
 Misfit Views::pie_one(const FrameStack& frames, const Block& block, const Fields& fields, const PieStep& step,
@@ -128,7 +120,9 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
             for (int t = 0; t < active_; ++t) value = std::max(value, work_[t].*which);
             return value;
         };
-        if (single) work.light = power(fields, 0, n_);
+        const auto [first, last] = share(n_, thread);
+        work.light = power(fields, first, last - first);
+        team.meet();
         for (int b = 0; b < batches; ++b) {
             Block block = slots(group, bounds[b], bounds[b + 1] - bounds[b]);
             if (threads == 1) block.first.data = nullptr;
@@ -136,7 +130,7 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
                 misfits[block.from] = pie_one(frames, block, fields, step, work);
                 continue;
             }
-            work_off(block, fields, sums, true, thread, team, [&](int i, Work& mine, auto&& take) {
+            work_off(block, fields, sums, thread, team, [&](int i, Work& mine, auto&& take) {
                 misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
             });
             work.light = 0;
@@ -159,6 +153,7 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
                 work.largest = gather_probe(thread);
                 team.meet();
                 move_probe(fields, step, largest(&Work::largest), thread);
+                power(fields, first, last - first);
             }
             team.meet();
         }
@@ -229,9 +224,11 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
         const auto [first, last] = share(n_, thread);
         const std::size_t start = 2 * static_cast<std::size_t>(first) * n_;
         const int some = (last - first) * n_;  // of the probe's pixels
+        power(fields, first, last - first);
+        team.meet();
         for (int b = 0; b < groups; ++b) {
             const Block block = slots(group, bounds[b], bounds[b + 1] - bounds[b]);
-            work_off(block, fields, wanted, true, thread, team, [&](int i, Work& mine, auto&& take) {
+            work_off(block, fields, wanted, thread, team, [&](int i, Work& mine, auto&& take) {
                 misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
             });
             direct(block, fields, step, sums, thread);
@@ -273,6 +270,7 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
             for (int m = 0; step.probe && m < probes_; ++m)
                 level_.step_by(probe_step_.data() + 2 * m * pixels + start, nullptr, some, 0, 0,
                                static_cast<float>(probe_step), probe_mode(fields, m) + start);
+            power(fields, first, last - first);
             team.meet();
         }
     }

@@ -52,7 +52,7 @@ struct Views::Work {
     Buffer line;          // of the object's modes
     Buffer probe;         // ΣO*χ of this thread
     Buffer probe_weight;  // Σ|O|² likewise
-    Buffer object, weight;  // ΣP*χ and Σ|P|² of this thread, in its box
+    Buffer object;  // ΣP*χ of this thread, in its box
     Box box{};
     std::vector<float*> pointers;  // to the lines of each wave
     std::vector<int> by_x;         // views of a block, the leftmost first
@@ -197,20 +197,37 @@ void Views::runs(const Block& b, const Fields& f, int thread, Each&& each) {
     }
 }
 
-// All views of a block: each(i, work, take), where take(y, rows, χ) is to be called for their rows. `fresh`: the sums on
-// the object's grid start from 0 where the block touches it. At the end a thread may read its own rows of them.
+// The same rows, and for each of them the views that touch it, in their order: each(row, view, row of the view).
 template <class Each>
-void Views::work_off(const Block& block, const Fields& fields, const Sums& sums, bool fresh, int thread, Team& team,
-                     Each&& each) {
+void Views::rows(const Block& b, const Fields& f, int thread, Each&& each) {
+    int last = -1;
+    runs(b, f, thread, [&](int y, int, int) {
+        if (y == last) return;
+        last = y;
+        for (int i = 0; i < b.count; ++i)
+            if (y >= b.y(i) && y < b.y(i) + n_) each(y, i, y - b.y(i));
+    });
+}
+
+// All views of a block: each(i, work, take), where take(y, rows, χ) is to be called for their rows. The sums on the
+// object's grid start from 0 where the block touches it. At the end a thread may read its own rows of them.
+template <class Each>
+void Views::work_off(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team, Each&& each) {
     Work& work = work_[thread];
-    const bool summed = sums.object || sums.weight || sums.probe || sums.probe_weight, at_once = active_ == 1;
-    if (fresh) clear(block, fields, sums, thread);
+    const bool at_once = active_ == 1;
+    const Sums rest{sums.object, nullptr, sums.probe, sums.probe_weight};
+    clear(block, fields, sums, thread);
+    if (sums.weight) weigh(block, fields, sums.weight, thread);
     for (int i = team.take(); i < block.count; i = team.take())
         each(i, work, [&](int y, int rows, const Waves& chi) {
-            if (at_once && summed) add(block, i, y, rows, chi, fields, sums, work);
+            if (at_once) add(block, i, y, rows, chi, fields, rest, work);
         });
     team.meet();
-    if (!at_once && summed) add_rows(block, fields, sums, thread);
+    if (at_once) return;
+    rows(block, fields, thread, [&](int, int i, int r) {
+        const Waves waves = block.waves(i);
+        add(block, i, r, 1, {waves.row(0, r), waves.pitch, waves.stride}, fields, rest, work);
+    });
 }
 
 }  // namespace hpcdaas

@@ -116,12 +116,15 @@ private:
     template <class Each>
     void runs(const Block& block, const Fields& fields, int thread, Each&& each);
     void clear(const Block& block, const Fields& fields, const Sums& sums, int thread);
-    void add_rows(const Block& block, const Fields& fields, const Sums& sums, int thread);
+    template <class Each>
+    void rows(const Block& block, const Fields& fields, int thread, Each&& each);
+    void weigh(const Block& block, const Fields& fields, float* weight, int thread);
+    void object_power(const Block& block, const Fields& fields, int thread);
+    void add_weights(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team);
     void add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& fields, const Sums& sums,
              Work& work) const;
     template <class Each>
-    void work_off(const Block& block, const Fields& fields, const Sums& sums, bool fresh, int thread, Team& team,
-                  Each&& each);
+    void work_off(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team, Each&& each);
 
     template <class Each>
     Misfit all(const Group& group, const Fields& fields, const Sums& sums, float* stored, Each&& each);
@@ -131,7 +134,7 @@ private:
     void begin(int slots);
     void begin_moves(const Fields& fields);
     float power(const Fields& fields, int y, int rows);
-    Sums own_sums(const Block& block, const Fields& fields, const Sums& sums, Work& work) const;
+    float* own_sum(const Block& block, const Fields& fields, Work& work) const;
     void sum_objects(const Fields& fields, const Sums& sums, int thread);
     void sum_probes(const Sums& sums, int thread);
     float gather_probe(int thread);
@@ -152,7 +155,8 @@ private:
     std::vector<std::int8_t> bad_;  // [line][pitch] at the detector
     Buffer near_;                   // [column][pitch] of spectra
     FftLines rows_forward_, rows_backward_, columns_forward_, columns_backward_;
-    Buffer slots_, step_, weight_, power_, probe_step_;
+    Buffer slots_, step_, weight_, probe_step_;
+    Buffer power_, light_;  // Σ|P|² and Σ|O|² over modes
     std::vector<Work> work_;
 };
 
