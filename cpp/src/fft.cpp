@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <new>
 #include <stdexcept>
 #include <utility>
@@ -14,6 +15,14 @@ namespace {
 
 constexpr unsigned measure = 0, destroy_input = 1, patient = 1U << 5;  // FFTW_MEASURE … in fftw3.h
 constexpr double no_limit = -1.0, patience = 5.0;  // seconds that a plan may take to find
+
+constexpr std::size_t large_page = std::size_t(1) << 21;
+
+// Bytes that are asked for: whole large pages where at least a quarter of one is needed.
+std::size_t room(std::size_t floats) {
+    const std::size_t bytes = floats * sizeof(float);
+    return bytes < large_page / 4 ? bytes : (bytes + large_page - 1) / large_page * large_page;
+}
 
 template <class F>
 void find(void* library, const char* name, F& function) {
@@ -78,18 +87,28 @@ bool FftLibrary::learn(const std::string& wisdom) {
     return import_(wisdom.c_str()) != 0;
 }
 
+// Whole large pages, on their boundary: else the system gives none, and columns of a wave are on as many small ones as
+// the machine can keep in mind.
 Buffer::Buffer(std::size_t floats) : floats_(floats) {
     if (floats == 0) return;
-    void* memory = mmap(nullptr, floats * sizeof(float), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const std::size_t bytes = room(floats), more = bytes < large_page ? 0 : large_page;
+    void* memory = mmap(nullptr, bytes + more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
+    char* start = static_cast<char*>(memory);
+    if (more) {
+        const std::size_t before = (large_page - reinterpret_cast<std::uintptr_t>(start) % large_page) % large_page;
+        if (before) munmap(start, before);
+        if (before < more) munmap(start + before + bytes, more - before);
+        start += before;
+    }
 #ifdef MADV_HUGEPAGE
-    madvise(memory, floats * sizeof(float), MADV_HUGEPAGE);
+    madvise(start, bytes, MADV_HUGEPAGE);
 #endif
-    data_ = static_cast<float*>(memory);
+    data_ = reinterpret_cast<float*>(start);
 }
 
 Buffer::~Buffer() {
-    if (data_) munmap(data_, floats_ * sizeof(float));
+    if (data_) munmap(data_, room(floats_));
 }
 
 Buffer::Buffer(Buffer&& other) noexcept

@@ -42,13 +42,13 @@ Views::Views(FftLibrary& library, const Level& level, int n, int probes, int obj
     power_ = Buffer(pixels);
     probe_step_ = Buffer(2 * pixels * probes);
     for (Work& w : work_) {
-        w.waves = Buffer(stride_ * modes_);
-        w.turned = Buffer(stride_ * modes_);
-        w.lines = Buffer(2 * lines_at_once * pitch_ * modes_);
-        w.line = Buffer(2 * static_cast<std::size_t>(n) * objects);
-        w.counts = Buffer(lines_at_once * pitch_);
-        w.probe = Buffer(2 * pixels * probes);
-        w.probe_weight = Buffer(pixels);
+        w.allocate({{&w.waves, stride_ * modes_},
+                    {&w.turned, stride_ * modes_},
+                    {&w.lines, 2 * lines_at_once * pitch_ * modes_},
+                    {&w.counts, lines_at_once * pitch_},
+                    {&w.line, 2 * static_cast<std::size_t>(n) * objects},
+                    {&w.probe, 2 * pixels * probes},
+                    {&w.probe_weight, pixels}});
         for (int q = 0; q < modes_; ++q) w.pointers.push_back(w.lines.data() + 2 * q * lines_at_once * pitch_);
     }
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <initializer_list>
 #include <numeric>
 #include <utility>
 
@@ -43,19 +44,41 @@ struct Box {
     }
 };
 
+// Pieces of one large buffer, so that they share large pages.
+struct Piece {
+    std::size_t floats = 0, at = 0;
+    float* start = nullptr;
+
+    float* data() const { return start; }
+    std::size_t size() const { return floats; }
+};
+
 // What a thread works in.
 struct Views::Work {
-    Buffer waves;         // of one view, a transform along rows behind them
-    Buffer turned;        // the same with rows and columns exchanged
-    Buffer lines;         // lines_at_once of each wave
-    Buffer counts;        // as many of a frame
-    Buffer line;          // of the object's modes
-    Buffer probe;         // ΣO*χ of this thread
-    Buffer probe_weight;  // Σ|O|² likewise
+    Piece waves;         // of one view, a transform along rows behind them
+    Piece turned;        // the same with rows and columns exchanged
+    Piece lines;         // lines_at_once of each wave
+    Piece counts;        // as many of a frame
+    Piece line;          // of the object's modes
+    Piece probe;         // ΣO*χ of this thread
+    Piece probe_weight;  // Σ|O|² likewise
+    Buffer memory;       // of all these
     Buffer object;  // ΣP*χ of this thread, in its box
     Box box{};
     std::vector<float*> pointers;  // to the lines of each wave
     std::vector<int> by_x;         // views of a block, the leftmost first
+
+    void allocate(std::initializer_list<std::pair<Piece*, std::size_t>> pieces) {
+        std::size_t all = 0;
+        for (const auto& [piece, floats] : pieces) {
+            piece->floats = floats;
+            piece->at = all;
+            all += (floats + 15) / 16 * 16 + 16;
+        }
+        memory = Buffer(all);
+        for (const auto& [piece, floats] : pieces) piece->start = memory.data() + piece->at;
+    }
+
     float light = 0, largest = 0;  // most Σ|P|², most Σ|O|² of this thread's rows
 };
 
