@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <initializer_list>
 #include <numeric>
 #include <utility>
@@ -53,6 +54,42 @@ struct Piece {
     std::size_t size() const { return floats; }
 };
 
+// The views that touch a row of the object: it moves down over views in the order of their first rows.
+class Touching {
+public:
+    void begin(const Group& group, int from, int count) {
+        group_ = &group, from_ = from, next_ = gone_ = 0;
+        by_y_.resize(count);
+        std::iota(by_y_.begin(), by_y_.end(), 0);
+        std::stable_sort(by_y_.begin(), by_y_.end(), [&](int i, int j) { return y(i) < y(j); });
+        by_x.clear(), in_order.clear();
+    }
+    void move_to(int row, int n) {
+        const auto left = [&](int i, int j) { return std::pair(x(i), i) < std::pair(x(j), j); };
+        for (; next_ < by_y_.size() && y(by_y_[next_]) <= row; ++next_) {
+            const int i = by_y_[next_];
+            by_x.insert(std::lower_bound(by_x.begin(), by_x.end(), i, left), i);
+            in_order.insert(std::lower_bound(in_order.begin(), in_order.end(), i), i);
+        }
+        for (; gone_ < next_ && y(by_y_[gone_]) + n <= row; ++gone_) {
+            const int i = by_y_[gone_];
+            by_x.erase(std::lower_bound(by_x.begin(), by_x.end(), i, left));
+            in_order.erase(std::lower_bound(in_order.begin(), in_order.end(), i));
+        }
+    }
+
+    std::vector<int> by_x, in_order;  // views of the row: the leftmost first; the first first
+
+private:
+    int y(int i) const { return group_->y[from_ + i]; }
+    int x(int i) const { return group_->x[from_ + i]; }
+
+    const Group* group_ = nullptr;
+    int from_ = 0;
+    std::size_t next_ = 0, gone_ = 0;
+    std::vector<int> by_y_;
+};
+
 // What a thread works in.
 struct Views::Work {
     Piece waves;         // of one view, a transform along rows behind them
@@ -66,7 +103,7 @@ struct Views::Work {
     Buffer object;  // ΣP*χ of this thread, in its box
     Box box{};
     std::vector<float*> pointers;  // to the lines of each wave
-    std::vector<int> by_x;         // views of a block, the leftmost first
+    Touching touching;
 
     void allocate(std::initializer_list<std::pair<Piece*, std::size_t>> pieces) {
         std::size_t all = 0;
@@ -193,30 +230,29 @@ Misfit Views::change(const FrameStack& frames, const Block& block, int i, const 
 // touched pixels. Rows are shared out so that each thread has as many rows of views.
 template <class Each>
 void Views::runs(const Block& b, const Fields& f, int thread, Each&& each) {
-    std::vector<int>& by_x = work_[thread].by_x;
-    by_x.resize(b.count);
-    std::iota(by_x.begin(), by_x.end(), 0);
-    std::sort(by_x.begin(), by_x.end(), [&](int i, int j) { return std::pair(b.x(i), i) < std::pair(b.x(j), j); });
+    Touching& touching = work_[thread].touching;
+    touching.begin(b.group, b.from, b.count);
     int low = f.height, high = 0;
     for (int i = 0; i < b.count; ++i) low = std::min(low, b.y(i)), high = std::max(high, b.y(i) + n_);
-    std::vector<int> touched(high - low + 1, 0);
-    for (int i = 0; i < b.count; ++i) ++touched[b.y(i) - low], --touched[b.y(i) + n_ - low];
-    std::partial_sum(touched.begin(), touched.end(), touched.begin());
-    const auto [begin, end] = share(b.count * n_, thread);
-    int before = 0;
-    for (int y = low; y < high; before += touched[y - low], ++y) {
-        if (before < begin || before >= end || touched[y - low] == 0) continue;
+    const auto total = static_cast<std::int64_t>(b.count) * n_;
+    const std::int64_t begin = total * thread / active_, end = total * (thread + 1) / active_;
+    std::int64_t before = 0;
+    for (int y = low; y < high; ++y) {
+        touching.move_to(y, n_);
+        const auto here = static_cast<std::int64_t>(touching.by_x.size());
+        const bool mine = before >= begin && before < end;
+        before += here;
+        if (!mine || here == 0) continue;
         int start = -1, stop = -1;
-        for (const int i : by_x) {
-            const int r = y - b.y(i), x = b.x(i);
-            if (r < 0 || r >= n_) continue;
+        for (const int i : touching.by_x) {
+            const int x = b.x(i);
             if (x > stop) {
                 if (start >= 0) each(y, start, stop);
                 start = x;
             }
             stop = x + n_;
         }
-        if (start >= 0) each(y, start, stop);
+        each(y, start, stop);
     }
 }
 
@@ -227,8 +263,7 @@ void Views::rows(const Block& b, const Fields& f, int thread, Each&& each) {
     runs(b, f, thread, [&](int y, int, int) {
         if (y == last) return;
         last = y;
-        for (int i = 0; i < b.count; ++i)
-            if (y >= b.y(i) && y < b.y(i) + n_) each(y, i, y - b.y(i));
+        for (const int i : work_[thread].touching.in_order) each(y, i, y - b.y(i));
     });
 }
 
