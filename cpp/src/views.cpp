@@ -286,15 +286,22 @@ Misfit Views::project(const FrameStack& frames, const Group& group, const Fields
         const Waves psi = block.waves(i);
         const Frame measured = frame(frames, group.frame[view]);
         depart(work, measured, [&](int q, int y, int rows, float* out) {
+            prefetch(psi.row(q, y + 2 * lines_at_once), 8 * n_ * rows, 0, 1);
             level_.mix(window(fields, group, view, q, y, rows), how.c, psi.row(q, y), out, pitch_);
         });
         const Misfit found = detect(measured, Noise::amplitude, {unit, 1.0f, unit}, work);
         arrive(
             work, [&](int q, int) { return work.pointers[q]; },
             [&](int y, int rows) {
-                for (int q = 0; q < modes_; ++q)
-                    level_.renew(window(fields, group, view, q, y, rows), how.a, how.b, work.pointers[q], pitch_, psi.row(q, y));
-                take(y, rows, Waves{psi.row(0, y), psi.pitch, psi.stride});
+                // Row by row, for then what is added is in the first cache.
+                for (int r = y; r < y + rows; ++r) {
+                    for (int q = 0; q < modes_; ++q) {
+                        prefetch(psi.row(q, r + 2 * lines_at_once), 8 * n_, 0, 1);
+                        level_.renew(window(fields, group, view, q, r, 1), how.a, how.b,
+                                     work.pointers[q] + 2 * (r - y) * pitch_, pitch_, psi.row(q, r));
+                    }
+                    take(r, 1, Waves{psi.row(0, r), psi.pitch, psi.stride});
+                }
             });
         return found;
     });
