@@ -46,7 +46,7 @@ Views::Views(FftLibrary& library, const Level& level, int n, int probes, int obj
                     {&w.turned, stride_ * modes_},
                     {&w.lines, 2 * lines_at_once * pitch_ * modes_},
                     {&w.counts, lines_at_once * pitch_},
-                    {&w.line, 2 * static_cast<std::size_t>(n) * objects},
+                    {&w.line, 2 * static_cast<std::size_t>(lines_at_once) * n * objects},
                     {&w.probe, 2 * pixels * probes},
                     {&w.probe_weight, pixels}});
         for (int q = 0; q < modes_; ++q) w.pointers.push_back(w.lines.data() + 2 * q * lines_at_once * pitch_);

@@ -59,38 +59,41 @@ Misfit Views::pie_one(const FrameStack& frames, const Block& block, const Fields
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
     const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
     const bool object = step.object_step > 0, probe = step.probe_step > 0;
-    float* const line = work.line.data();
+    float* const line = work.line.data();  // [row][object mode]
+    const std::size_t some = 2 * static_cast<std::size_t>(n_);
     float most = 0;
-    const auto row = [&](int y, const Waves& chi, int r) {
+    const auto take = [&](int y, int rows, const Waves& chi) {
         const std::size_t here = static_cast<std::size_t>(y) * n_;
-        float* const moved = fields.object + 2 * (static_cast<std::size_t>(block.y(0) + y) * fields.width + block.x(0));
         float* const weight = work.probe_weight.data() + here;
-        std::fill_n(line, 2 * n_ * objects_, 0.0f);
-        std::fill_n(weight, n_, 0.0f);
-        for (int m = 0, q = 0; m < probes_; ++m) {
-            float* const sum = work.probe.data() + 2 * (m * pixels + here);
-            std::fill_n(sum, 2 * n_, 0.0f);
-            for (int k = 0; k < objects_; ++k, ++q)
-                level_.add_back({chi.row(q, r), fields.probe + 2 * (m * pixels + here), moved + 2 * k * plane, n_},
-                                {object ? line + 2 * k * n_ : nullptr, nullptr, probe ? sum : nullptr,
-                                 probe && m == 0 ? weight : nullptr});
+        std::fill_n(line, some * objects_ * rows, 0.0f);
+        std::fill_n(weight, n_ * rows, 0.0f);
+        for (int m = 0; m < probes_; ++m) std::fill_n(work.probe.data() + 2 * (m * pixels + here), some * rows, 0.0f);
+        for (int r = 0; r < rows; ++r) {
+            const std::size_t at = here + static_cast<std::size_t>(r) * n_;
+            float* const moved = fields.object + 2 * (static_cast<std::size_t>(block.y(0) + y + r) * fields.width + block.x(0));
+            float* const sums = line + r * some * objects_;
+            for (int m = 0, q = 0; m < probes_; ++m)
+                for (int k = 0; k < objects_; ++k, ++q)
+                    level_.add_back({chi.row(q, r), fields.probe + 2 * (m * pixels + at), moved + 2 * k * plane, n_},
+                                    {object ? sums + k * some : nullptr, nullptr,
+                                     probe ? work.probe.data() + 2 * (m * pixels + at) : nullptr,
+                                     probe && m == 0 ? work.probe_weight.data() + at : nullptr});
+            for (int k = 0; object && k < objects_; ++k)
+                level_.step_by(sums + k * some, power_.data() + at, n_, step.object_alpha, work.light, step.object_step,
+                               moved + 2 * k * plane);
         }
-        most = std::max(most, probe ? level_.largest(weight, n_) : 0.0f);
-        for (int k = 0; object && k < objects_; ++k)
-            level_.step_by(line + 2 * k * n_, power_.data() + here, n_, step.object_alpha, work.light, step.object_step,
-                           moved + 2 * k * plane);
+        if (probe) most = std::max(most, level_.largest(weight, n_ * rows));
     };
-    const Misfit found = change(frames, block, 0, fields, Noise::amplitude, work, [&](int y, int rows, const Waves& chi) {
-        for (int r = 0; r < rows; ++r) row(y + r, chi, r);
-    });
+    const Misfit found = change(frames, block, 0, fields, Noise::amplitude, work, take);
     if (!probe) return found;
     work.light = 0;
-    for (int y = 0; y < n_; ++y) {
+    for (int y = 0; y < n_; y += lines_at_once) {
+        const int rows = std::min(lines_at_once, n_ - y);
         const std::size_t here = static_cast<std::size_t>(y) * n_;
         for (int m = 0; m < probes_; ++m)
-            level_.step_by(work.probe.data() + 2 * (m * pixels + here), work.probe_weight.data() + here, n_,
+            level_.step_by(work.probe.data() + 2 * (m * pixels + here), work.probe_weight.data() + here, n_ * rows,
                            step.probe_alpha, most, step.probe_step, probe_mode(fields, m) + 2 * here);
-        if (object) work.light = std::max(work.light, power(fields, y, 1));
+        if (object) work.light = std::max(work.light, power(fields, y, rows));
     }
     return found;
 }

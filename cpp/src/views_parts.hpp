@@ -96,7 +96,7 @@ struct Views::Work {
     Piece turned;        // the same with rows and columns exchanged
     Piece lines;         // lines_at_once of each wave
     Piece counts;        // as many of a frame
-    Piece line;          // of the object's modes
+    Piece line;          // lines_at_once of each mode of the object
     Piece probe;         // ΣO*χ of this thread
     Piece probe_weight;  // Σ|O|² likewise
     Buffer memory;       // of all these
