@@ -88,8 +88,7 @@ HPCDAAS_HD PullOf<Number> pull_amplitude(Number counts, Number intensity) {
 // New J. Phys. 14, 063004 (2012), eq. 11; minus its derivative by |Ψ|² is (I − y)/(1 + I).
 template <class Math = OneFloat, class Number = typename Math::Number>
 HPCDAAS_HD PullOf<Number> pull_gaussian(Number counts, Number intensity) {
-    const Number root = Math::root(1.0f + counts), difference = counts - intensity;
-    const Number factor = difference * root * root;
+    const Number difference = counts - intensity, factor = difference / (1.0f + counts);
     return {factor, 0.5f * factor * difference};
 }
 
@@ -97,8 +96,8 @@ HPCDAAS_HD PullOf<Number> pull_gaussian(Number counts, Number intensity) {
 // y + b − I ln(y + b), of which I/(y + b) − 1 is minus the derivative.
 template <class Math = OneFloat, class Number = typename Math::Number>
 HPCDAAS_HD PullOf<Number> pull_poisson(Number counts, Number intensity) {
-    const Number model = intensity + 0.1f, root = Math::root(model);
-    return {counts * root * root - 1.0f, model - counts * log_positive<Math>(model)};
+    const Number model = intensity + 0.1f;
+    return {counts / model - 1.0f, model - counts * log_positive<Math>(model)};
 }
 
 // (√I − √y)², of which `error` is made.
