@@ -142,16 +142,15 @@ void Views::clear(const Block& block, const Fields& f, const Sums& sums, int thr
 void Views::add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& f, const Sums& sums,
                 Work& work) const {
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_, plane = static_cast<std::size_t>(f.height) * f.width;
-    for (int r = 0; r < count; ++r) {
-        const std::size_t here = static_cast<std::size_t>(y + r) * n_;
-        const std::size_t there = static_cast<std::size_t>(block.y(i) + y + r) * f.width + block.x(i);
-        for (int m = 0, q = 0; m < probes_; ++m)
-            for (int k = 0; k < objects_; ++k, ++q)
-                level_.add_back({chi.row(q, r), f.probe + 2 * (m * pixels + here), f.object + 2 * (k * plane + there), n_},
-                                {sums.object ? sums.object + 2 * (k * plane + there) : nullptr,
-                                 sums.weight && k == 0 ? sums.weight + there : nullptr,
-                                 sums.probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
-                                 sums.probe_weight && m == 0 ? work.probe_weight.data() + here : nullptr});
+    const std::size_t here = static_cast<std::size_t>(y) * n_;
+    const std::size_t there = static_cast<std::size_t>(block.y(i) + y) * f.width + block.x(i);
+    for (int q = 0; q < modes_; ++q) {
+        const int m = q / objects_, k = q % objects_;
+        level_.add_back(chi.row(q, 0), static_cast<std::ptrdiff_t>(chi.pitch),
+                        window(f, block.group, block.from + i, q, y, count),
+                        {sums.object ? sums.object + 2 * (k * plane + there) : nullptr, f.width,
+                         sums.probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
+                         sums.probe_weight && m == 0 ? work.probe_weight.data() + here : nullptr});
     }
 }
 

@@ -64,24 +64,24 @@ Misfit Views::pie_one(const FrameStack& frames, const Block& block, const Fields
     float most = 0;
     const auto take = [&](int y, int rows, const Waves& chi) {
         const std::size_t here = static_cast<std::size_t>(y) * n_;
+        const std::size_t there = static_cast<std::size_t>(block.y(0) + y) * fields.width + block.x(0);
         float* const weight = work.probe_weight.data() + here;
         std::fill_n(line, some * objects_ * rows, 0.0f);
         std::fill_n(weight, n_ * rows, 0.0f);
         for (int m = 0; m < probes_; ++m) std::fill_n(work.probe.data() + 2 * (m * pixels + here), some * rows, 0.0f);
-        for (int r = 0; r < rows; ++r) {
-            const std::size_t at = here + static_cast<std::size_t>(r) * n_;
-            float* const moved = fields.object + 2 * (static_cast<std::size_t>(block.y(0) + y + r) * fields.width + block.x(0));
-            float* const sums = line + r * some * objects_;
-            for (int m = 0, q = 0; m < probes_; ++m)
-                for (int k = 0; k < objects_; ++k, ++q)
-                    level_.add_back({chi.row(q, r), fields.probe + 2 * (m * pixels + at), moved + 2 * k * plane, n_},
-                                    {object ? sums + k * some : nullptr, nullptr,
-                                     probe ? work.probe.data() + 2 * (m * pixels + at) : nullptr,
-                                     probe && m == 0 ? work.probe_weight.data() + at : nullptr});
-            for (int k = 0; object && k < objects_; ++k)
-                level_.step_by(sums + k * some, power_.data() + at, n_, step.object_alpha, work.light, step.object_step,
-                               moved + 2 * k * plane);
+        for (int q = 0; q < modes_; ++q) {
+            const int m = q / objects_, k = q % objects_;
+            level_.add_back(chi.row(q, 0), static_cast<std::ptrdiff_t>(chi.pitch),
+                            window(fields, block.group, block.from, q, y, rows),
+                            {object ? line + k * some : nullptr, n_ * objects_,
+                             probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
+                             probe && m == 0 ? weight : nullptr});
         }
+        for (int r = 0; object && r < rows; ++r)
+            for (int k = 0; k < objects_; ++k)
+                level_.step_by(line + (r * objects_ + k) * some, power_.data() + here + static_cast<std::size_t>(r) * n_, n_,
+                               step.object_alpha, work.light, step.object_step,
+                               fields.object + 2 * (k * plane + there + static_cast<std::size_t>(r) * fields.width));
         if (probe) most = std::max(most, level_.largest(weight, n_ * rows));
     };
     const Misfit found = change(frames, block, 0, fields, Noise::amplitude, work, take);

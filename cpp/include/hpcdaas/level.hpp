@@ -93,18 +93,11 @@ struct Projection {
     float a, b, c;
 };
 
-// A row of a view's χ, and what lies there of object and probe.
-struct WaveRow {
-    const float* chi;
-    const float* probe;
-    const float* object;
-    int n;
-};
-
-// Where such a row adds conj(P)·χ, |P|², conj(O)·χ and |O|²; null: not wanted.
+// Where rows of χ add conj(P)·χ (rows `stride` complex numbers apart), conj(O)·χ and |O|² (rows n apart); null: not
+// wanted.
 struct RowSums {
     float* object;
-    float* weight;
+    std::ptrdiff_t stride;
     float* probe;
     float* probe_weight;
 };
@@ -163,7 +156,8 @@ struct Level {
     Misfit (*constrain)(const Frame&, int first, Noise, float* const* waves, int count, const Change&, float* counts);
     // w = w·t, or w·conj(t)
     void (*transfer)(float* wave, const float* t, bool conjugate, int count);
-    void (*add_back)(const WaveRow&, const RowSums&);
+    // Rows of χ, `pitch` complex numbers apart, of one probe and one object mode.
+    void (*add_back)(const float* chi, std::ptrdiff_t pitch, const Window&, const RowSums&);
     // out = |a|², out += |a|², out += a (real)
     void (*square)(const float* a, int n, float* out);
     void (*add_square)(const float* a, int n, float* out);
