@@ -150,7 +150,7 @@ void Views::add(const Block& block, int i, int y, int count, const Waves& chi, c
                         window(f, block.group, block.from + i, q, y, count),
                         {sums.object ? sums.object + 2 * (k * plane + there) : nullptr, f.width,
                          sums.probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
-                         sums.probe_weight && m == 0 ? work.probe_weight.data() + here : nullptr});
+                         sums.probe_weight && m == 0 ? work.probe_weight.data() + here : nullptr, false, false});
     }
 }
 
@@ -292,15 +292,12 @@ Misfit Views::project(const FrameStack& frames, const Group& group, const Fields
         arrive(
             work, [&](int q, int) { return work.pointers[q]; },
             [&](int y, int rows) {
-                // Row by row, for then what is added is in the first cache.
-                for (int r = y; r < y + rows; ++r) {
-                    for (int q = 0; q < modes_; ++q) {
-                        prefetch(psi.row(q, r + 2 * lines_at_once), 8 * n_, 0, 1);
-                        level_.renew(window(fields, group, view, q, r, 1), how.a, how.b,
-                                     work.pointers[q] + 2 * (r - y) * pitch_, pitch_, psi.row(q, r));
-                    }
-                    take(r, 1, Waves{psi.row(0, r), psi.pitch, psi.stride});
+                for (int q = 0; q < modes_; ++q) {
+                    prefetch(psi.row(q, y + 2 * lines_at_once), 8 * n_ * rows, 0, 1);
+                    level_.renew(window(fields, group, view, q, y, rows), how.a, how.b, work.pointers[q], pitch_,
+                                 psi.row(q, y));
                 }
+                take(y, rows, Waves{psi.row(0, y), psi.pitch, psi.stride});
             });
         return found;
     });

@@ -66,16 +66,13 @@ Misfit Views::pie_one(const FrameStack& frames, const Block& block, const Fields
         const std::size_t here = static_cast<std::size_t>(y) * n_;
         const std::size_t there = static_cast<std::size_t>(block.y(0) + y) * fields.width + block.x(0);
         float* const weight = work.probe_weight.data() + here;
-        std::fill_n(line, some * objects_ * rows, 0.0f);
-        std::fill_n(weight, n_ * rows, 0.0f);
-        for (int m = 0; m < probes_; ++m) std::fill_n(work.probe.data() + 2 * (m * pixels + here), some * rows, 0.0f);
         for (int q = 0; q < modes_; ++q) {
             const int m = q / objects_, k = q % objects_;
             level_.add_back(chi.row(q, 0), static_cast<std::ptrdiff_t>(chi.pitch),
                             window(fields, block.group, block.from, q, y, rows),
                             {object ? line + k * some : nullptr, n_ * objects_,
                              probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
-                             probe && m == 0 ? weight : nullptr});
+                             probe && m == 0 ? weight : nullptr, m == 0, k == 0});
         }
         for (int r = 0; object && r < rows; ++r)
             for (int k = 0; k < objects_; ++k)

@@ -100,6 +100,7 @@ struct RowSums {
     std::ptrdiff_t stride;
     float* probe;
     float* probe_weight;
+    bool first_object = false, first_probe = false;  // nothing is there yet
 };
 
 enum class Noise : int { amplitude, gaussian, poisson };
