@@ -195,6 +195,22 @@ def test_any_size(n, views, probes, seed):
     same_sums(found, expected)
 
 
+@pytest.mark.parametrize("name", ["pie", "lsq"])
+def test_threads_dont_alter_a_move_of_the_object(name):
+    """Sums on the object's grid are made in the order of the views, whoever makes them."""
+    case, found = Case(n=32, views=40), []
+    for threads in (1, 2, 3):
+        object_, probe = case.fields()
+        views = CpuBackend(threads).views(case.setup)
+        if name == "pie":
+            views.pie(case.batch, [0, 15, 40], object_, probe, PieStep(0.3, 0.8, 0.9, 0.0))
+        else:
+            views.lsq(case.batch, [0, 15, 40], object_, probe, LsqStep(0.1, 0.1, True, False), None)
+        found.append(object_)
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+
+
 @pytest.mark.parametrize("noise", NOISES)
 def test_a_dark_model_misses_all_counts(noise):
     case = Case()

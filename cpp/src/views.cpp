@@ -1,4 +1,4 @@
-// Views: their way through the transforms, and the sums over them.
+// Views: their way through the transforms, and what is asked of all of them.
 #include "views_parts.hpp"
 
 namespace hpcdaas {
@@ -127,110 +127,6 @@ Misfit Views::misfit(const FrameStack& frames, const Group& group, int view, con
     });
     const float unit = far_ ? 1.0f / (static_cast<float>(n_) * n_) : 1.0f;
     return detect(measured, noise, {unit, 0.0f, 0.0f}, work);
-}
-
-void Views::clear(const Block& block, const Fields& f, const Sums& sums, int thread) {
-    runs(block, f, thread, [&](int y, int x0, int x1) {
-        const std::size_t at = static_cast<std::size_t>(y) * f.width + x0, plane = static_cast<std::size_t>(f.height) * f.width;
-        if (sums.weight) std::fill_n(sums.weight + at, x1 - x0, 0.0f);
-        for (int k = 0; sums.object && k < objects_; ++k)
-            std::fill_n(sums.object + 2 * (k * plane + at), 2 * (x1 - x0), 0.0f);
-    });
-}
-
-// Adds rows y … of a view's χ: to the object's sums, and to the thread's own of the probe.
-void Views::add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& f, const Sums& sums,
-                Work& work) const {
-    const std::size_t pixels = static_cast<std::size_t>(n_) * n_, plane = static_cast<std::size_t>(f.height) * f.width;
-    const std::size_t here = static_cast<std::size_t>(y) * n_;
-    const std::size_t there = static_cast<std::size_t>(block.y(i) + y) * f.width + block.x(i);
-    for (int q = 0; q < modes_; ++q) {
-        const int m = q / objects_, k = q % objects_;
-        level_.add_back(chi.row(q, 0), static_cast<std::ptrdiff_t>(chi.pitch),
-                        window(f, block.group, block.from + i, q, y, count),
-                        {sums.object ? sums.object + 2 * (k * plane + there) : nullptr, f.width,
-                         sums.probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
-                         sums.probe_weight && m == 0 ? work.probe_weight.data() + here : nullptr, false, false});
-    }
-}
-
-// Σ|P|² of rows y … into `power_`; gives its maximum.
-float Views::power(const Fields& fields, int y, int rows) {
-    const std::size_t at = static_cast<std::size_t>(y) * n_;
-    for (int m = 0; m < probes_; ++m)
-        (m == 0 ? level_.square : level_.add_square)(probe_mode(fields, m) + 2 * at, rows * n_, power_.data() + at);
-    return level_.largest(power_.data() + at, rows * n_);
-}
-
-// Adds `power_` at the block's views, this thread's rows of the object. Apart from the waves, since it then takes no part
-// of the cache from them, and a row of the sum stays in the first one.
-void Views::weigh(const Block& block, const Fields& f, float* weight, int thread) {
-    rows(block, f, thread, [&](int y, int i, int r) {
-        level_.add(power_.data() + static_cast<std::size_t>(r) * n_, n_,
-                   weight + static_cast<std::size_t>(y) * f.width + block.x(i));
-    });
-}
-
-// Σ|O|² over modes, this thread's rows of it, where the block touches the object.
-void Views::object_power(const Block& block, const Fields& f, int thread) {
-    const std::size_t plane = static_cast<std::size_t>(f.height) * f.width;
-    runs(block, f, thread, [&](int y, int x0, int x1) {
-        const std::size_t at = static_cast<std::size_t>(y) * f.width + x0;
-        for (int k = 0; k < objects_; ++k)
-            (k == 0 ? level_.square : level_.add_square)(f.object + 2 * (k * plane + at), x1 - x0, light_.data() + at);
-    });
-}
-
-// Both weights over all views of a group.
-void Views::add_weights(const Block& block, const Fields& f, const Sums& sums, int thread, Team& team) {
-    const auto [from, to] = share(n_, thread);
-    if (sums.weight && to > from) power(f, from, to - from);
-    if (sums.probe_weight) object_power(block, f, thread);
-    team.meet();
-    if (sums.weight) weigh(block, f, sums.weight, thread);
-    for (int r = from; sums.probe_weight && r < to; ++r)
-        for (int i = 0; i < block.count; ++i)
-            level_.add(light_.data() + static_cast<std::size_t>(block.y(i) + r) * f.width + block.x(i), n_,
-                       sums.probe_weight + static_cast<std::size_t>(r) * n_);
-}
-
-// Adds the threads' sums on the probe's grid, this thread's rows.
-void Views::sum_probes(const Sums& sums, int thread) {
-    const auto [from, to] = share(n_, thread);
-    for (const Work& w : work_)
-        for (int m = 0; sums.probe && m < probes_; ++m) {
-            const std::size_t here = 2 * (static_cast<std::size_t>(m) * n_ + from) * n_;
-            level_.add(w.probe.data() + here, 2 * (to - from) * n_, sums.probe + here);
-        }
-}
-
-// Where a thread after the first one sums: planes of its own as large as the object, of which it clears and touches what
-// its views do; the rest takes no memory.
-float* Views::own_sum(const Block& block, const Fields& f, Work& work) const {
-    const std::size_t plane = static_cast<std::size_t>(f.height) * f.width;
-    if (work.object.size() != 2 * plane * objects_) work.object = Buffer(2 * plane * objects_);
-    work.box = {f.height, 0, f.width, 0};
-    for (int i = 0; i < block.count; ++i) work.box.enclose(block.y(i), block.x(i), n_);
-    const auto [top, bottom, left, right] = work.box;
-    for (int k = 0; k < objects_; ++k)
-        for (int y = top; y < bottom; ++y)
-            std::fill_n(work.object.data() + 2 * (k * plane + static_cast<std::size_t>(y) * f.width + left),
-                        2 * (right - left), 0.0f);
-    return work.object.data();
-}
-
-// Adds what the other threads have to the object's sum, this thread's rows.
-void Views::sum_objects(const Fields& f, const Sums& sums, int thread) {
-    const std::size_t plane = static_cast<std::size_t>(f.height) * f.width;
-    const auto [from, to] = share(f.height, thread);
-    for (int t = 1; sums.object && t < active_; ++t) {
-        const auto [top, bottom, left, right] = work_[t].box;
-        for (int k = 0; k < objects_; ++k)
-            for (int y = std::max(from, top); y < std::min(to, bottom); ++y) {
-                const std::size_t at = 2 * (k * plane + static_cast<std::size_t>(y) * f.width + left);
-                level_.add(work_[t].object.data() + at, 2 * (right - left), sums.object + at);
-            }
-    }
 }
 
 // All views of a group, each thread some that follow each other: each(block, i, work, take), then the threads' sums.

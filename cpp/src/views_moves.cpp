@@ -130,32 +130,24 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
                 misfits[block.from] = pie_one(frames, block, fields, step, work);
                 continue;
             }
-            work_off(block, fields, sums, thread, team, [&](int i, Work& mine, auto&& take) {
+            visit(block, fields, sums, thread, team, [&](int i, Work& mine, auto&& take) {
                 misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
             });
-            work.light = 0;
-            if (object)
-                runs(block, fields, thread, [&](int y, int x0, int x1) {
-                    const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-                    work.light = std::max(work.light, level_.largest(weight_.data() + at, x1 - x0));
-                });
-            team.meet();
             const float most_light = largest(&Work::light);
-            if (object)
-                runs(block, fields, thread, [&](int y, int x0, int x1) {
-                    const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-                    for (int k = 0; k < objects_; ++k)
-                        level_.step_by(step_.data() + 2 * (k * plane + at), weight_.data() + at, x1 - x0,
-                                       step.object_alpha, most_light, step.object_step,
-                                       fields.object + 2 * (k * plane + at));
-                });
+            collect(block, fields, sums, thread, [&](int y, int x0, int x1) {
+                const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
+                for (int k = 0; object && k < objects_; ++k)
+                    level_.step_by(step_.data() + 2 * (k * plane + at), weight_.data() + at, x1 - x0, step.object_alpha,
+                                   most_light, step.object_step, fields.object + 2 * (k * plane + at));
+            });
+            team.meet();
             if (probe) {
                 work.largest = gather_probe(thread);
                 team.meet();
                 move_probe(fields, step, largest(&Work::largest), thread);
                 power(fields, first, last - first);
+                team.meet();
             }
-            team.meet();
         }
     }
     return total(misfits);
@@ -175,21 +167,17 @@ std::array<double, 2> solve(const Products& p, double regularization, bool objec
 
 }  // namespace
 
-// What is done after the waves of a group of LSQ-ML, by each thread on its rows of the object.
-void Views::direct(const Block& block, const Fields& fields, const LsqStep& step, const Sums& sums, int thread) {
-    const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
-    Work& work = work_[thread];
-    work.light = 0;
+// A run of a group's sum for the object becomes its direction; for compact groups the sum is also added to that of all.
+void Views::direct(const Fields& fields, const LsqStep& step, const Sums& sums, float most, int y, int x0, int x1) {
     if (!step.object) return;
-    runs(block, fields, thread, [&](int y, int x0, int x1) {
-        const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-        const float* weight = weight_.data() + at;
-        work.light = std::max(work.light, level_.largest(weight, x1 - x0));
-        if (!step.compact) return;
-        level_.add(weight, x1 - x0, sums.weight + at);
-        for (int k = 0; k < objects_; ++k)
-            level_.add(step_.data() + 2 * (k * plane + at), 2 * (x1 - x0), sums.object + 2 * (k * plane + at));
-    });
+    const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
+    const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
+    if (step.compact) level_.add(weight_.data() + at, x1 - x0, sums.weight + at);
+    for (int k = 0; k < objects_; ++k) {
+        float* const sum = step_.data() + 2 * (k * plane + at);
+        if (step.compact) level_.add(sum, 2 * (x1 - x0), sums.object + 2 * (k * plane + at));
+        level_.damp(weight_.data() + at, step.damping * most, x1 - x0, sum);
+    }
 }
 
 // The step that one view would take along the directions of its group.
@@ -228,13 +216,14 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
         team.meet();
         for (int b = 0; b < groups; ++b) {
             const Block block = slots(group, bounds[b], bounds[b + 1] - bounds[b]);
-            work_off(block, fields, wanted, thread, team, [&](int i, Work& mine, auto&& take) {
+            visit(block, fields, wanted, thread, team, [&](int i, Work& mine, auto&& take) {
                 misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
             });
-            direct(block, fields, step, sums, thread);
-            team.meet();
             float most_light = 0;
             for (int t = 0; t < active_; ++t) most_light = std::max(most_light, work_[t].light);
+            collect(block, fields, wanted, thread,
+                    [&](int y, int x0, int x1) { direct(fields, step, sums, most_light, y, x0, x1); });
+            team.meet();
             const float mean = 1.0f / static_cast<float>(block.count);
             for (int m = 0; step.probe && m < probes_; ++m) {
                 const std::size_t at = 2 * m * pixels + start;
@@ -244,13 +233,6 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
                     std::fill_n(work_[t].probe.data() + at, 2 * some, 0.0f);
                 }
             }
-            if (step.object)
-                runs(block, fields, thread, [&](int y, int x0, int x1) {
-                    const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-                    for (int k = 0; k < objects_; ++k)
-                        level_.damp(weight_.data() + at, step.damping * most_light, x1 - x0,
-                                    step_.data() + 2 * (k * plane + at));
-                });
             team.meet();
             for (int i = team.take(); i < block.count; i = team.take())
                 steps[block.from + i] = best_step(block, i, fields, step);

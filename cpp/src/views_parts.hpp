@@ -256,35 +256,37 @@ void Views::runs(const Block& b, const Fields& f, int thread, Each&& each) {
     }
 }
 
-// The same rows, and for each of them the views that touch it, in their order: each(row, view, row of the view).
+// All views of a batch whose fields move after it: each(i, work, take), where take(y, rows, χ) is to be called for their
+// rows. Weights come first, so that the largest is known behind this: work.light, for each thread's rows.
 template <class Each>
-void Views::rows(const Block& b, const Fields& f, int thread, Each&& each) {
-    int last = -1;
-    runs(b, f, thread, [&](int y, int, int) {
-        if (y == last) return;
-        last = y;
-        for (const int i : work_[thread].touching.in_order) each(y, i, y - b.y(i));
-    });
-}
-
-// All views of a block: each(i, work, take), where take(y, rows, χ) is to be called for their rows. The sums on the
-// object's grid start from 0 where the block touches it. At the end a thread may read its own rows of them.
-template <class Each>
-void Views::work_off(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team, Each&& each) {
+void Views::visit(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team, Each&& each) {
     Work& work = work_[thread];
     const bool at_once = active_ == 1;
-    const Sums rest{sums.object, nullptr, sums.probe, sums.probe_weight};
-    clear(block, fields, sums, thread);
-    if (sums.weight) weigh(block, fields, sums.weight, thread);
+    if (sums.weight) work.light = weigh_anew(block, fields, sums.weight, thread);
+    if (at_once && sums.object)
+        runs(block, fields, thread, [&](int y, int x0, int x1) { clear(fields, sums.object, y, x0, x1); });
     for (int i = team.take(); i < block.count; i = team.take())
         each(i, work, [&](int y, int rows, const Waves& chi) {
-            if (at_once) add(block, i, y, rows, chi, fields, rest, work);
+            if (at_once) add(block, i, y, rows, chi, fields, sums, work);
         });
     team.meet();
-    if (at_once) return;
-    rows(block, fields, thread, [&](int, int i, int r) {
-        const Waves waves = block.waves(i);
-        add(block, i, r, 1, {waves.row(0, r), waves.pitch, waves.stride}, fields, rest, work);
+}
+
+// Then what they say, by this thread's rows of the object: done(y, x0, x1) where a run of it is summed up.
+template <class Done>
+void Views::collect(const Block& block, const Fields& fields, const Sums& sums, int thread, Done&& done) {
+    Work& work = work_[thread];
+    runs(block, fields, thread, [&](int y, int x0, int x1) {
+        if (active_ > 1) {
+            if (sums.object) clear(fields, sums.object, y, x0, x1);
+            for (const int i : work.touching.in_order) {
+                if (block.x(i) < x0 || block.x(i) >= x1) continue;
+                const int r = y - block.y(i);
+                const Waves waves = block.waves(i);
+                add(block, i, r, 1, {waves.row(0, r), waves.pitch, waves.stride}, fields, sums, work);
+            }
+        }
+        done(y, x0, x1);
     });
 }
 

@@ -115,21 +115,22 @@ private:
     // Over rows of the object.
     template <class Each>
     void runs(const Block& block, const Fields& fields, int thread, Each&& each);
-    void clear(const Block& block, const Fields& fields, const Sums& sums, int thread);
-    template <class Each>
-    void rows(const Block& block, const Fields& fields, int thread, Each&& each);
-    void weigh(const Block& block, const Fields& fields, float* weight, int thread);
+    void clear(const Fields& fields, float* object, int y, int x0, int x1) const;
+    void weigh(const Block& block, const Fields& fields, float* weight, int thread, int y, int x0, int x1) const;
+    float weigh_anew(const Block& block, const Fields& fields, float* weight, int thread);
     void object_power(const Block& block, const Fields& fields, int thread);
     void add_weights(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team);
     void add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& fields, const Sums& sums,
              Work& work) const;
     template <class Each>
-    void work_off(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team, Each&& each);
+    void visit(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team, Each&& each);
+    template <class Done>
+    void collect(const Block& block, const Fields& fields, const Sums& sums, int thread, Done&& done);
 
     template <class Each>
     Misfit all(const Group& group, const Fields& fields, const Sums& sums, float* stored, Each&& each);
     Misfit pie_one(const FrameStack& frames, const Block& block, const Fields& fields, const PieStep& step, Work& work);
-    void direct(const Block& block, const Fields& fields, const LsqStep& step, const Sums& sums, int thread);
+    void direct(const Fields& fields, const LsqStep& step, const Sums& sums, float most, int y, int x0, int x1);
     std::array<double, 2> best_step(const Block& block, int i, const Fields& fields, const LsqStep& step) const;
     void begin(int slots);
     void begin_moves(const Fields& fields);
