@@ -166,7 +166,7 @@ class Partial:
         text = np.frombuffer(json.dumps({"run": self.run, **content}).encode(), np.uint8)
         temporary = self._arrays.with_name(f".{self._arrays.name}.{uuid.uuid4().hex[:8]}")
         with temporary.open("wb") as file:
-            np.savez(file, **{_CONTENT: text}, **arrays)
+            np.savez(file, allow_pickle=False, **{_CONTENT: text, **arrays})
             file.flush()
             os.fsync(file.fileno())
         self._check_lease()

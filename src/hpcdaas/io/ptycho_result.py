@@ -11,16 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class FrcCurve:
-    """Fourier ring correlation of two halves: all (k,), `frequency` in 1/m; `resolution` in m."""
-
-    frequency: NDArray[np.float64]
-    frc: NDArray[np.float64]
-    half_bit: NDArray[np.float64]
-    one_bit: NDArray[np.float64]
-    resolution: float
+from hpcdaas.ptycho.frc import RingCorrelation
 
 
 @dataclass(frozen=True)
@@ -46,7 +37,7 @@ class PtychoDescription:
         Numbers, strings, or {"value", "unit"}.
     mean_frame : ndarray, (n, n), float32
     good : ndarray, (n, n), bool
-    frc : FrcCurve or None
+    frc : RingCorrelation or None
     title, sample : str
     """
 
@@ -61,7 +52,7 @@ class PtychoDescription:
     quality: Mapping[str, Any]
     mean_frame: NDArray[np.float32]
     good: NDArray[np.bool_]
-    frc: FrcCurve | None = None
+    frc: RingCorrelation | None = None
     title: str = ""
     sample: str = ""
 

@@ -15,11 +15,12 @@ from hpcdaas.backend import Backend
 from hpcdaas.backend.views import ViewSetup
 from hpcdaas.errors import InputError
 from hpcdaas.io.partial import Partial
-from hpcdaas.io.ptycho_result import FrcCurve, PtychoDescription, write_ptycho_result
+from hpcdaas.io.ptycho_result import PtychoDescription, write_ptycho_result
 from hpcdaas.pipeline.chain import Chain, Stage
 from hpcdaas.pipeline.options import Watcher
 from hpcdaas.ptycho import steps
 from hpcdaas.ptycho.frames import Cut
+from hpcdaas.ptycho.frc import RingCorrelation
 from hpcdaas.ptycho.geometry import Geometry, make_geometry, transfer
 from hpcdaas.ptycho.model import Model, waves_needed
 from hpcdaas.ptycho.modes import orthogonal
@@ -251,7 +252,7 @@ class Outcome:
     """What a run found."""
 
     model: Model
-    frc: FrcCurve | None
+    frc: RingCorrelation | None
     numbers: dict[str, Any]
     curves: dict[str, NDArray[Any]]
     parts: list[str]

@@ -15,7 +15,7 @@ from hpcdaas.step import Axis, Step
 class Dm(ProjectionParameters):
     """Parameters of `dm`."""
 
-    alpha: float = Field(1.0, gt=0, le=1, description="1 is the difference map, less remembers less")
+    alpha: float = Field(0.8, gt=0, le=1, description="1 is the difference map; less forgets noise sooner")
 
 
 def dm(model: Model, parameters: Dm, saved: Mapping[str, Any]) -> Projections:

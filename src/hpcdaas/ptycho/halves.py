@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from hpcdaas.params import Parameters
-from hpcdaas.ptycho.frc import FrcResult, fourier_ring_correlation
+from hpcdaas.ptycho.frc import RingCorrelation, ring_correlation
 from hpcdaas.ptycho.model import Model
 from hpcdaas.step import Axis, Step
 
@@ -14,12 +14,10 @@ from hpcdaas.step import Axis, Step
 class Halves(Parameters):
     """Parameters of `halves`."""
 
-    light: float = Field(
-        0.3, gt=0, lt=1, description="share of the median light that compared pixels have"
-    )
+    light: float = Field(0.3, gt=0, lt=1, description="share of the median light that compared pixels have")
 
 
-def halves(model: Model, first: Model, second: Model, parameters: Halves) -> FrcResult:
+def halves(model: Model, first: Model, second: Model, parameters: Halves) -> RingCorrelation:
     """Fourier ring correlation of two halves of the views: each half goes through the recipe's algorithms by itself.
 
     Every other view, in the order of their places, belongs to one half; both begin with an empty object and the probe
@@ -36,10 +34,10 @@ def halves(model: Model, first: Model, second: Model, parameters: Halves) -> Frc
 
     Returns
     -------
-    FrcResult
+    RingCorrelation
     """
     window = lit_window(model, parameters.light)
-    return fourier_ring_correlation(first.object[0][window], second.object[0][window], model.geometry.pixel)
+    return ring_correlation(first.object[0][window], second.object[0][window], model.geometry.pixel)
 
 
 def lit_window(model: Model, share: float) -> tuple[slice, slice]:

@@ -15,7 +15,8 @@ from hpcdaas.step import Axis, Step
 class Rpie(PieParameters):
     """Parameters of `rpie`."""
 
-    object_alpha: float = Field(0.1, gt=0, le=1, description="regularisation of the object; 1 is ePIE")
+    object_alpha: float = Field(0.3, gt=0, le=1, description="regularisation of the object; 1 is ePIE")
+    batch: int = Field(16, ge=1, description="views after which object and probe are moved; 1: after each")
     probe_alpha: float = Field(1.0, gt=0, le=1, description="regularisation of the probe; 1 is ePIE")
 
 
