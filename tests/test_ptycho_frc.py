@@ -53,7 +53,7 @@ def test_signal_and_noise_give_snr_over_one_plus_snr():
 
 def test_the_crossing_is_where_the_signal_ends():
     cut = 0.2
-    signal = 6 * low_passed(noise(3), cut)
+    signal = 1.5 * low_passed(noise(3), cut)
     images = [5.0 + signal + noise(seed) for seed in (4, 5)]
     found = ring_correlation(*images, (2e-9, 2e-9))
     # the soft window spreads what is in a ring over its neighbours
@@ -66,7 +66,7 @@ def test_rings_are_of_physical_frequency():
     shape, pixel = (64, 128), (2e-9, 1e-9)
     y, x = (np.fft.fftfreq(n, p) for n, p in zip(shape, pixel, strict=True))
     inside = np.hypot(y[:, None], x) < cut
-    signal = 6 * np.fft.ifft2(np.fft.fft2(noise(3, shape)) * inside)
+    signal = 1.5 * np.fft.ifft2(np.fft.fft2(noise(3, shape)) * inside)
     images = [5.0 + signal + noise(seed, shape) for seed in (4, 5)]
     found = ring_correlation(*images, pixel)
     assert 0.5 / found.resolution == pytest.approx(cut, abs=1.5 / (128 * 1e-9))
@@ -80,11 +80,10 @@ def test_thresholds_are_those_of_van_heel_and_schatz():
     chance = (1.2071 * found.half_bit - 0.2071) / (1.9102 - 0.9102 * found.half_bit)
     expected = (0.5 + 2.4142 * chance) / (1.5 + 1.4142 * chance)
     assert found.one_bit == pytest.approx(expected, abs=1e-3)
-    # more pixels in a ring, less chance: n grows with the radius
-    radius = np.arange(1, len(chance) + 1)
-    assert (1 / chance**2 / radius)[5:50] == pytest.approx(
-        np.full(45, np.mean((1 / chance**2 / radius)[5:50])), rel=0.1
-    )
+    # all rings together hold the disc of the spectrum, as far as the window leaves its pixels independent: along an
+    # axis (∫w²)²/∫w⁴ with w = 1 on one half and sin² on the other, whose squares have the means 3/8 and 35/128
+    share = (0.5 + 0.5 * 3 / 8) ** 2 / (0.5 + 0.5 * 35 / 128)
+    assert (1 / chance**2).sum() == pytest.approx(np.pi * (N / 2) ** 2 * share**2, rel=0.04)
 
 
 def test_what_can_not_be_correlated_is_refused():

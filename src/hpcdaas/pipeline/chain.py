@@ -70,6 +70,8 @@ class Chain:
         self._stage = self._iteration = 0
         self._state: dict[str, NDArray[Any]] = {}
         self._saved_at, self._saving = time.monotonic(), 0.0
+        #: Whether a half of the views came to nothing.
+        self.failed = False
         if saved:
             self._go_on(saved)
 
@@ -94,7 +96,7 @@ class Chain:
         """
         total = sum(stage.iterations for stage in self.stages)
         before = sum(stage.iterations for stage in self.stages[: self._stage])
-        while self._stage < len(self.stages):
+        while self._stage < len(self.stages) and not self.failed:
             stage = self.stages[self._stage]
             for done in self._iterate(stage, watcher):
                 watcher.progress(before + done, total)
@@ -114,9 +116,13 @@ class Chain:
             found = algorithm.iterate(self._iteration)
             self._iteration += 1
             if not all(math.isfinite(value) for value in found.values()):
+                if stage.part:  # the object itself is there: only how sharp it is stays unknown
+                    watcher.say(f"Half {stage.part} of the views diverged: there will be no resolution.")
+                    self.failed = True
+                    return
                 raise HpcdaasError(
-                    f"The step '{stage.step.name}' diverged in iteration {self._iteration}: {dict(found)}.",
-                    "Try smaller steps, another start, or lsqml before it.",
+                    f"The step '{stage.step.name}' diverged in iteration {self._iteration}.",
+                    "Are positions, distance and (in the near field) scan.focus_distance right? Else try another start.",
                 )
             self._rows.append({"stage": self._stage, **found})
             yield self._iteration

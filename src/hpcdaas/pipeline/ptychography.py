@@ -198,7 +198,7 @@ class Ptychography:
         model = chain.model("")
         model.probe = orthogonal(model.probe)
         misfit = model.evaluate()
-        quality = self.recipe.only(Axis.QUALITY)
+        quality = self.recipe.only(Axis.QUALITY) if not chain.failed else []
         halves = (chain.model("a"), chain.model("b"), quality[0].parameters) if quality else None
         frc = quality[0].step.apply(model, *halves) if halves else None
         decided = {"": "nothing: as stored", "data": "the data"}.get(scan.oriented, f"the {scan.oriented}")

@@ -17,6 +17,7 @@ from hpcdaas.step import Axis, Step
 class Lsqml(Iterations):
     """Parameters of `lsqml`."""
 
+    iterations: int = Field(40, ge=1, le=100_000, description="times that all views are gone over")
     grouping: Literal["sparse", "compact"] = Field(
         "sparse", description="views of a group: spread over the object, which moves after each group; or neighbours, "
         "and the object moves after all"

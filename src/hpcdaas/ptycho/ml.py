@@ -21,6 +21,7 @@ Fields = dict[str, Complex64]
 class Ml(Iterations):
     """Parameters of `ml`."""
 
+    iterations: int = Field(20, ge=1, le=100_000, description="times that all views are gone over")
     noise: Literal["gaussian", "poisson"] = Field("gaussian", description="model of the counts' noise")
     damping: float = Field(0.05, gt=0, le=1, description="of the preconditioner where there is little light")
     smooth: float = Field(0.0, ge=0, le=20, description="pixels over which the object's gradient is smoothed at first")
