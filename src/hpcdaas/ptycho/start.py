@@ -26,7 +26,7 @@ class Start(Parameters):
     )
     modes: int = Field(1, ge=1, le=32, description="modes of the probe: partial coherence")
     object_modes: int = Field(1, ge=1, le=8, description="modes of the object")
-    mode_power: float = Field(0.02, gt=0, lt=1, description="of each mode after the first, share of the first's")
+    mode_power: float = Field(0.2, gt=0, lt=1, description="of each mode after the first, share of the first's")
     diameter: Length | None = Field(None, gt=0, description="of the pinhole, m")
     outer_zone: Length | None = Field(None, gt=0, description="width of the zone plate's outermost zone, m")
     central_stop: float = Field(0.0, ge=0, lt=1, description="of the zone plate, share of its diameter")
