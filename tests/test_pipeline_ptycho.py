@@ -242,3 +242,14 @@ def test_the_raw_identity_and_run_follow_the_contract(file):
     one, two = default_recipe("ptychography"), default_recipe("ptychography").override(["lsqml.seed=1"])
     assert one.resolved() != two.resolved()
     assert one.technique == "ptychography"
+
+
+def test_a_scan_too_small_for_rings_has_no_resolution(tmp_path):
+    s = Simulation(SimulationParameters(views=6, size=32, pixel_size="300 um", step="0.05 um", photons=1e5))
+    path = tmp_path / "small.cxi"
+    write_cxi(path, s.frames(), s.positions, s.energy, s.distance, s.pixel_size[0], probe=s.probe, good=s.good)
+    told = []
+    chosen = recipe("frames", "start", {"use": "lsqml", "iterations": 3}, "halves")
+    result = run(path, tmp_path / "r.h5", chosen, watcher=Watcher(say=told.append))
+    assert "resolution" not in result.metrics
+    assert "no resolution" in told[-1]

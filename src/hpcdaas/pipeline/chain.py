@@ -122,7 +122,7 @@ class Chain:
                     return
                 raise HpcdaasError(
                     f"The step '{stage.step.name}' diverged in iteration {self._iteration}.",
-                    "Are positions, distance and (in the near field) scan.focus_distance right? Else try another start.",
+                    "Are positions, distance and (near field) scan.focus_distance right? Else try another start.",
                 )
             self._rows.append({"stage": self._stage, **found})
             yield self._iteration

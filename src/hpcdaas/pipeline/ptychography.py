@@ -155,6 +155,8 @@ class Ptychography:
         chain.run(watcher)
         start = self._count("compute", start)
         outcome = self._outcome(scan, chain, found)
+        if self.recipe.only(Axis.QUALITY) and outcome.frc is None:
+            watcher.say("The halves of the views can't be compared: there is no resolution.")
         self._count("quality", start)
         return outcome
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from hpcdaas.errors import InputError
 from hpcdaas.params import Parameters
 from hpcdaas.ptycho.frc import RingCorrelation, ring_correlation
 from hpcdaas.ptycho.model import Model
@@ -17,7 +18,7 @@ class Halves(Parameters):
     light: float = Field(0.3, gt=0, lt=1, description="share of the median light that compared pixels have")
 
 
-def halves(model: Model, first: Model, second: Model, parameters: Halves) -> RingCorrelation:
+def halves(model: Model, first: Model, second: Model, parameters: Halves) -> RingCorrelation | None:
     """Fourier ring correlation of two halves of the views: each half goes through the recipe's algorithms by itself.
 
     Every other view, in the order of their places, belongs to one half; both begin with an empty object and the probe
@@ -34,10 +35,14 @@ def halves(model: Model, first: Model, second: Model, parameters: Halves) -> Rin
 
     Returns
     -------
-    RingCorrelation
+    RingCorrelation or None
+        None where the scan is too small for rings, or a half has nothing in it.
     """
     window = lit_window(model, parameters.light)
-    return ring_correlation(first.object[0][window], second.object[0][window], model.geometry.pixel)
+    try:
+        return ring_correlation(first.object[0][window], second.object[0][window], model.geometry.pixel)
+    except InputError:
+        return None
 
 
 def lit_window(model: Model, share: float) -> tuple[slice, slice]:

@@ -58,7 +58,8 @@ class Load:
     @property
     def fixed(self) -> int:
         """Bytes beside frames and stored waves."""
-        fields = 8 * OBJECTS * self.objects * self.object_pixels + 8 * PROBES * self.probes * self.n**2
+        copies = OBJECTS + self.threads - 1  # each thread but one sums apart
+        fields = 8 * copies * self.objects * self.object_pixels + 8 * PROBES * self.probes * self.n**2
         of_threads = self.threads * self.n**2 * (16 * self.probes * self.objects + 12 * self.probes)
         kept = 8 * self.n**2 * self.probes * self.objects * max(self.group, 4 * self.threads) + (4 << 20) * self.threads
         return RESIDENT + fields + of_threads + kept + max(128 * 1024**2, 2 * self.stored_frame)
