@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcdaas.cli.demo import RECIPE
+from hpcdaas.cli import demo_ptychography, demo_tomography
 from hpcdaas.recipe import parse
 
 ROOT = Path(__file__).parents[1]
@@ -46,21 +46,38 @@ def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_demo_finds_what_was_put_in(folder: Path) -> None:
-    said = run("hpcdaas demo", folder).stdout
-    assert "was there already" in said
+@pytest.fixture(scope="module")
+def said(folder: Path) -> str:
+    """What the demo says when it is done once more."""
+    return run("hpcdaas demo", folder).stdout
+
+
+def number(pattern: str, said: str) -> float:
+    found = re.search(pattern, said)
+    assert found, said
+    return float(found.group(1))
+
+
+def test_the_demo_finds_what_was_put_in(folder: Path, said: str) -> None:
+    assert said.count("was there already") == 2
     found, true = re.search(r"rotation centre \(columns\)\s+([\d.]+)\s+([\d.]+)", said).groups()  # type: ignore[union-attr]
     assert float(found) == pytest.approx(float(true), abs=0.2)
     found, true = re.search(r"attenuation .*?(\d+)\s+(\d+)\n", said).groups()  # type: ignore[union-attr]
     assert float(found) == pytest.approx(float(true), rel=0.01)
-    assert float(re.search(r"relative L2\)\s+([\d.]+) %", said).group(1)) < 10  # type: ignore[union-attr]
+    assert number(r"slices \(relative L2\)\s+([\d.]+) %", said) < 10
     assert (folder / "demo" / "demo_report" / "demo.html").is_file()
-    assert run("hpcdaas catalog list --catalog demo/catalog.db", folder).stdout.count("derived") == 1
+    assert run("hpcdaas catalog list --catalog demo/catalog.db", folder).stdout.count("derived") == 2
+
+
+def test_the_demo_of_ptychography_finds_the_object(folder: Path, said: str) -> None:
+    assert number(r"object \(relative L2\)\s+([\d.]+) %", said) < 5
+    assert number(r"half a period \(nm\)\s+([\d.]+)", said) < 25  # a pixel is 20.8 nm
+    assert (folder / "demo" / "ptycho_report" / "ptycho.html").is_file()
 
 
 @pytest.mark.parametrize("line", lines())
 def test_shell_lines(line: str, folder: Path) -> None:
-    if line.startswith("hpcdaas reconstruct") and not re.search("--rows|--preview|volume.h5", line):
+    if line.startswith("hpcdaas reconstruct") and not re.search("--rows|--preview|volume.h5|ptycho", line):
         line += " --rows 20:28"  # enough to see that it works
     done = run(line, folder)
     assert done.returncode == 0, done.stderr
@@ -75,7 +92,7 @@ def test_python(folder: Path) -> None:
 
 
 def test_recipes_are_accepted() -> None:
-    for text in (*blocks("toml"), RECIPE):
+    for text in (*blocks("toml"), demo_tomography.RECIPE, demo_ptychography.RECIPE):
         parse(tomllib.loads(text))
 
 
