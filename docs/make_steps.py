@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from hpcdaas import tomo
+from hpcdaas.recipe import PTYCHOGRAPHY, all_steps
 from hpcdaas.scan import ScanTable
 from hpcdaas.step import Step
 
@@ -14,8 +14,17 @@ HEAD = """\
 
 Written by `make docs` from the program itself.
 
-A recipe names its steps in the order in which they are done. Steps that are put in with `-s STEP.parameter=value` and
-aren't in the recipe take the place that they have here. A parameter that is left out has its default."""
+A recipe names the steps of one technique in the order in which they are done. Steps that are put in with
+`-s STEP.parameter=value` and aren't in the recipe take the place that they have here. A parameter that is left out has
+its default."""
+
+TOMOGRAPHY = "## Tomography"
+
+VIEWS = """\
+## Ptychography
+
+At most one `frames`, at most one `start`, one or more algorithms, each of which goes on from what the one before it
+found, at most one `halves`. An algorithm may be there more than once; names of their own tell them apart."""
 
 SCAN = """\
 ## The `[scan]` table
@@ -59,16 +68,37 @@ def bounds(entry: dict[str, Any]) -> str:
 
 def section(step: Step) -> str:
     """Write what a step does and its parameters."""
-    text = (inspect.getdoc(step.apply) or "").split("\nParameters\n")[0].split("\nRaises\n")[0].strip()
+    text = (
+        (inspect.getdoc(step.apply) or "")
+        .split("\nParameters\n")[0]
+        .split("\nReturns\n")[0]
+        .split("\nRaises\n")[0]
+        .strip()
+    )
     schema = step.parameters.model_json_schema()
     parameters = table(schema, defaults=True) if schema.get("properties") else "It has no parameters."
-    return f"## `{step.name}`\n\n{text}\n\n{parameters}"
+    return f"### `{step.name}`\n\n{text}\n\n{parameters}"
 
 
 def page() -> str:
     """Write the whole page."""
-    steps = [section(step) for step in tomo.steps().values()]
-    return "\n\n".join([HEAD, *steps, SCAN, table(ScanTable.model_json_schema(), defaults=False)]) + "\n"
+    steps = all_steps().values()
+    tomography = [section(step) for step in steps if step.axis not in PTYCHOGRAPHY]
+    ptychography = [section(step) for step in steps if step.axis in PTYCHOGRAPHY]
+    return (
+        "\n\n".join(
+            [
+                HEAD,
+                TOMOGRAPHY,
+                *tomography,
+                VIEWS,
+                *ptychography,
+                SCAN,
+                table(ScanTable.model_json_schema(), defaults=False),
+            ]
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

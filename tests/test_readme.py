@@ -79,6 +79,8 @@ def test_the_demo_of_ptychography_finds_the_object(folder: Path, said: str) -> N
 def test_shell_lines(line: str, folder: Path) -> None:
     if line.startswith("hpcdaas reconstruct") and not re.search("--rows|--preview|volume.h5|ptycho", line):
         line += " --rows 20:28"  # enough to see that it works
+    if line.startswith("hpcdaas reconstruct demo/ptycho.cxi") and "--preview" not in line:
+        line += " -s lsqml.iterations=3 -s ml.iterations=2"
     done = run(line, folder)
     assert done.returncode == 0, done.stderr
     assert "fault of hpcdaas" not in done.stderr
