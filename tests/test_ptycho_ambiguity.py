@@ -90,7 +90,7 @@ def test_what_is_dark_may_hold_anything() -> None:
     light = np.zeros(truth.shape, bool)
     light[30:90, 25:80] = True
     dark = ~light & (RNG.uniform(size=light.shape) > 0.3)
-    dark[26:94, 21:84] = False
+    dark[23:97, 18:87] = False
     found[dark] = 3 * RNG.standard_normal(dark.sum()) + 2j * RNG.standard_normal(dark.sum())
     answer = find_ambiguity(found, truth, light)
     np.testing.assert_allclose(answer.shift, (0.4, -1.3), atol=0.01)

@@ -40,7 +40,7 @@ from hpcdaas.ptycho.registration import (
 STABLE = 1e-5
 ROUNDS = 30
 #: Pixels beside the lit ones that are still looked at.
-NEAR = 2
+NEAR = 4
 
 
 @dataclass(frozen=True)
@@ -202,12 +202,13 @@ def _register_products(f: Complex128, t: Complex128, w: Float64) -> Pair:
 
 
 def _without_dark(level: Complex128, weight: NDArray[Any], shift: Pair) -> Complex128:
-    """Put the mean in place of what is far from all light, which an interpolation would spread."""
-    w = np.asarray(weight, np.float64)
-    near = scipy.ndimage.binary_dilation(w > 0, iterations=NEAR)
-    whole = tuple(round(s) for s in shift)
-    lit = np.roll(near, whole, (0, 1))
-    return np.where(lit, level, _mean(level, np.roll(w, whole, (0, 1))))
+    """Put the nearest value that was lit in place of what is far from all light: an interpolation would spread it."""
+    near = scipy.ndimage.binary_dilation(weight > 0, iterations=NEAR)
+    lit = np.roll(near, tuple(round(s) for s in shift), (0, 1))
+    if lit.all():
+        return level
+    nearest = scipy.ndimage.distance_transform_edt(~lit, return_distances=False, return_indices=True)
+    return np.asarray(level[tuple(nearest)])
 
 
 def _mean(image: Complex128, w: Float64) -> complex:
@@ -237,17 +238,15 @@ def _try(f: Complex128, t: Complex128, w: Float64, shift: Float64, ramp: Float64
     error = t - a * g
     # the ramp in cycles across the image: its equations are then as large as those of the shift
     y, x = (-2j * pi / n * (np.arange(n) - n // 2 + s) for n, s in zip(f.shape, shift, strict=True))
-    columns = [
-        g,
-        1j * g,
-        a * np.asarray(scipy.fft.ifft2(spectrum * along[0][:, None])[cut]),
-        a * np.asarray(scipy.fft.ifft2(spectrum * along[1])[cut]),
-        a * g * y[:, None],
-        a * g * x,
-    ]
-    weighted = [(w * np.conj(column)).ravel() for column in columns]
-    normal = np.array([[np.dot(row, column.ravel()).real for column in columns] for row in weighted])
-    right = np.array([np.dot(row, error.ravel()).real for row in weighted])
+    columns = np.empty((6, *f.shape), np.complex128)
+    columns[0], columns[1] = g, 1j * g
+    columns[2] = a * scipy.fft.ifft2(spectrum * along[0][:, None])[cut]
+    columns[3] = a * scipy.fft.ifft2(spectrum * along[1])[cut]
+    columns[4], columns[5] = a * g * y[:, None], a * g * x
+    # the steps are real: real and imaginary parts are equations of their own
+    columns *= np.sqrt(w)
+    rows = columns.reshape(6, -1).view(np.float64)
+    normal, right = rows @ rows.T, rows @ (np.sqrt(w) * error).reshape(-1).view(np.float64)
     # a shift that drops pixels must not look better for it
     cost = float(np.sum(w * np.abs(error) ** 2) / max(w.sum(), np.finfo(float).tiny))
     return _Trial(shift, ramp, a, cost, normal, right)

@@ -50,7 +50,7 @@ def spectral_peak(product: Complex128) -> Pair:
     """Find the frequency, cycles per pixel, at which the spectrum of an image has its peak."""
     peak = np.unravel_index(np.argmax(np.abs(scipy.fft.fft2(product))), product.shape)
     coarse = [float(np.fft.fftfreq(n)[p]) for p, n in zip(peak, product.shape, strict=True)]
-    places = [np.arange(-(n // 2), n - n // 2).astype(np.float64) for n in product.shape]
+    places = [np.linspace(-(n // 2), (n - 1) // 2, n) for n in product.shape]
     first = _finer(product, places, coarse, 1 / min(product.shape), 20, -1)
     return _finer(product, places, list(first), 0.05 / min(product.shape), 20, -1)
 
