@@ -308,7 +308,9 @@ def test_described(tmp_path: Path) -> None:
     assert found["positions"]["span"] == pytest.approx(span)
     assert found["positions"]["span_pixels"] == pytest.approx(span / scan.object_pixel)
     assert found["object_pixel"] == pytest.approx(scan.object_pixel)
-    rows, columns = np.ceil(span / scan.object_pixel).astype(int) + SHAPE
+    n, margin = min(SHAPE), 2  # a square of the frame is used, whose pixel is λz/(nΔ), and a margin is left around
+    square = scan.wavelength * scan.distance / (n * np.array(scan.pixel_size))
+    rows, columns = (int(pixels) for pixels in np.rint(span / square + margin) + n + margin)
     assert found["output"] == {"shape": [rows, columns], "dtype": "complex64", "bytes": rows * columns * 8}
     assert found["mask"] == {"bad_pixels": 8}
     assert (found["energy"], found["distance"]) == (pytest.approx(8000), 2)

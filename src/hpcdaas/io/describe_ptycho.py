@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hpcdaas.io.frames import Stack
+from hpcdaas.ptycho.geometry import make_geometry
 from hpcdaas.scan import PtychoScan
 
 if TYPE_CHECKING:
@@ -94,13 +94,8 @@ def _missing(scan: PtychoScan) -> list[dict[str, str]]:
 
 
 def object_shape(scan: PtychoScan) -> tuple[int, int]:
-    """Give the pixels (rows, columns) of the smallest object on which all views lie."""
-    spans = np.ptp(scan.positions, axis=0)
-    rows, columns = (
-        math.ceil(span / pixel - 1e-6) + size
-        for span, pixel, size in zip(spans, scan.object_pixel, scan.shape[1:], strict=True)
-    )
-    return rows, columns
+    """Give the pixels (rows, columns) of the object that is reconstructed where frames are used whole."""
+    return make_geometry(scan, min(scan.shape[1:])).shape
 
 
 def understood(scan: PtychoScan, found: PtychoFound, positions: Positions, total: int) -> list[str]:
