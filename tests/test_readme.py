@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hpcdaas.cli import demo_ptychography, demo_tomography
+from hpcdaas.ptycho.simulate import Simulation
 from hpcdaas.recipe import parse
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +74,16 @@ def test_the_demo_of_ptychography_finds_the_object(folder: Path, said: str) -> N
     assert number(r"object \(relative L2\)\s+([\d.]+) %", said) < 5
     assert number(r"half a period \(nm\)\s+([\d.]+)", said) < 25  # a pixel is 20.8 nm
     assert (folder / "demo" / "ptycho_report" / "ptycho.html").is_file()
+
+
+def test_a_changed_recipe_of_ptychography_is_no_fault(folder: Path) -> None:
+    """What can't be held against the truth any more is said to be unknown."""
+    for change in ("frames.size=96", "scan.frames=0:200", "scan.position_orientation=-y-x"):
+        line = (
+            f"hpcdaas reconstruct demo/ptycho.cxi -r demo/ptycho.toml -o changed.h5 --overwrite --preview -s {change}"
+        )
+        assert run(line, folder).returncode == 0
+        assert demo_ptychography.compare(folder / "changed.h5", Simulation()) is None, change
 
 
 @pytest.mark.parametrize("line", lines())

@@ -61,7 +61,7 @@ def table(result: Result, simulation: Simulation) -> list[Row]:
         ("resolution, half a period (nm)", "unknown" if sharp is None else f"{1e9 * sharp:.1f}", ""),
         ("pixel of the object (nm)", f"{1e9 * (pixel or 0.0):.1f}", f"{1e9 * simulation.object_pixel:.1f}"),
         ("error of the frames, Σ(√I − |Ψ|)²/ΣI", f"{100 * (misfit or 0.0):.2f} %", ""),
-        ("error of the object (relative L2)", f"{100 * error:.1f} %", "0"),
+        ("error of the object (relative L2)", "unknown" if error is None else f"{100 * error:.1f} %", "0"),
     ]
 
 
@@ -72,7 +72,7 @@ def _number(result: Result, name: str) -> float | None:
     return None if value is None else float(value)
 
 
-def compare(out: Path, simulation: Simulation) -> float:
+def compare(out: Path, simulation: Simulation) -> float | None:
     """Hold an object against the truth where there is light.
 
     What no frame can tell is removed before: factor, phase, a linear ramp of the phase, a shift.
@@ -80,14 +80,14 @@ def compare(out: Path, simulation: Simulation) -> float:
     Parameters
     ----------
     out : Path
-        Result of all views of the simulation.
+        Result of the simulation.
     simulation : Simulation
         Knows the truth.
 
     Returns
     -------
-    float
-        Relative L2 error.
+    float or None
+        Relative L2 error; None if a changed recipe put the views elsewhere: another pixel, orientation, fewer views.
     """
     import h5py
     import numpy as np
@@ -97,8 +97,13 @@ def compare(out: Path, simulation: Simulation) -> float:
     with h5py.File(out) as file:
         found = file["entry/object/data"][0]
         places = file["entry/positions"][:] / file["entry/object/pixel_size"][:]
-    # the first pixel of an object is free: the same view tells where the two begin
-    moved = np.rint(simulation.positions_pixels[0] - places[0]).astype(int)
+    if len(places) != simulation.shape[0]:
+        return None
+    # the first pixel of an object is free: the same views tell where the two begin
+    offsets = simulation.positions_pixels - places
+    if np.ptp(offsets, axis=0).max() > 0.01:
+        return None
+    moved = np.rint(offsets[0]).astype(int)
     window = simulation.truth_window()
     here = tuple(slice(part.start - d, part.stop - d) for part, d in zip(window, moved, strict=True))
     truth = simulation.object[window]
