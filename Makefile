@@ -11,7 +11,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
 .PHONY: help demo test test-long lint bench docs clean
 help:
-	@echo 'make demo       simulate a scan, reconstruct it, register it, write the report'
+	@echo 'make demo       simulate scans, reconstruct, register, write the reports'
 	@echo 'make test       tests (minutes)'
 	@echo 'make test-long  campaigns that take longer'
 	@echo 'make lint       style, types, import rules'
