@@ -253,3 +253,24 @@ def test_a_scan_too_small_for_rings_has_no_resolution(tmp_path):
     result = run(path, tmp_path / "r.h5", chosen, watcher=Watcher(say=told.append))
     assert "resolution" not in result.metrics
     assert "no resolution" in told[-1]
+
+
+def test_without_a_probe_the_focus_is_found_once(simulation, tmp_path):
+    s = Simulation(SimulationParameters(views=120))
+    path, out = tmp_path / "scan.cxi", tmp_path / "r.h5"
+    write_cxi(path, s.frames(), s.positions, s.energy, s.distance, s.pixel_size[0], good=s.good)
+    chosen = recipe("frames", "start", {"use": "lsqml", "iterations": 30})
+    seen = []
+
+    def stop():
+        seen.append(1)
+        if len(seen) > 30:
+            raise Interrupted("now")
+
+    with pytest.raises(Interrupted):
+        run(path, out, chosen, watcher=Watcher(stop=stop))
+    told = []
+    result = run(path, out, chosen, watcher=Watcher(stop=lambda: told.append(1)))
+    assert len(told) <= 30  # the search was not made again
+    assert result.metrics["defocus"]["value"] == pytest.approx(300e-6, abs=60e-6)
+    assert result.metrics["error"] < 0.02

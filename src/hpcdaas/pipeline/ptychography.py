@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hpcdaas.backend import Backend
-from hpcdaas.backend.views import ViewSetup
+from hpcdaas.backend.views import Views, ViewSetup
 from hpcdaas.errors import InputError
 from hpcdaas.io.partial import Partial
-from hpcdaas.io.ptycho_result import PtychoDescription, write_ptycho_result
+from hpcdaas.io.ptycho_result import write_ptycho_result
 from hpcdaas.pipeline.chain import Chain, Stage
 from hpcdaas.pipeline.options import Watcher
+from hpcdaas.pipeline.ptycho_outcome import Outcome
 from hpcdaas.ptycho import steps
+from hpcdaas.ptycho.focus import Focus, find_focus
 from hpcdaas.ptycho.frames import Cut
-from hpcdaas.ptycho.frc import RingCorrelation
 from hpcdaas.ptycho.geometry import Geometry, make_geometry, transfer
 from hpcdaas.ptycho.model import Model, waves_needed
 from hpcdaas.ptycho.modes import orthogonal
@@ -57,6 +57,10 @@ class Ptychography:
     def __init__(self, scan: PtychoScan, recipe: Recipe, backend: Backend, memory: int) -> None:
         self.scan, self.recipe, self.backend, self.memory = scan, recipe, backend, memory
         self.seconds: dict[str, float] = {}
+        #: Sample downstream of the focus, m, where it had to be found.
+        self.found_defocus: float | None = None
+        self._frames_read: Source | None = None
+        self._views: Views | None = None
         self.algorithms = recipe.only(Axis.VIEW)
         start = time.perf_counter()
         self._frames, self._start = (self._parameters(axis, name) for axis, name in _BEFORE)
@@ -137,6 +141,7 @@ class Ptychography:
             watcher.say(f"Going on with {now} threads instead of {saved['threads']}: last bits may differ.")
         watcher.say(f"Plan: {plan.sentence()}.")
         scan, found = self._oriented(plan, saved, watcher)
+        self._focused(scan, plan, saved, watcher)
         start = time.perf_counter()
         model = self._model(scan, plan)
         start = self._count("read", start)
@@ -150,6 +155,7 @@ class Ptychography:
             "state": self.backend.state(),
             "plan": asdict(plan),
             "oriented": asdict(found) if found else None,
+            "defocus": self._start.defocus,
         }
         chain = Chain(model, self._stages(), partial, content, saved)
         chain.run(watcher)
@@ -176,7 +182,14 @@ class Ptychography:
         if saved and saved["oriented"]:
             found = Oriented(**saved["oriented"])
         else:
-            found = find_orientation(self.scan, lambda scan: self._model(scan, plan), watcher.stop)
+
+            def make(scan: PtychoScan) -> Model:
+                start = self._start
+                if self._unfocused:
+                    start = start.model_copy(update={"defocus": self._find_focus(scan, plan, watcher).defocus})
+                return self._model(scan, plan, start)
+
+            found = find_orientation(self.scan, make, watcher.stop)
         tried = ", ".join(f"{name} {error:.3g}" for name, error in found.errors.items())
         if found.confidence < SURE:
             raise InputError(
@@ -188,13 +201,45 @@ class Ptychography:
         self.geometry = self._geometry(replace(self.scan, positions=positions))
         return replace(self.scan, positions=positions, orientation=found.orientation, oriented="data"), found
 
-    def _model(self, scan: PtychoScan, plan: Plan) -> Model:
+    @property
+    def _unfocused(self) -> bool:
+        """Whether the start is the mean frame's focus, and nobody says how far the sample is from it."""
+        p = self._start
+        kind = "mean" if p.probe == "auto" and self.scan.probe is None else p.probe
+        return kind == "mean" and p.defocus is None and self.scan.focus_distance is None
+
+    def _focused(self, scan: PtychoScan, plan: Plan, saved: dict[str, Any] | None, watcher: Watcher) -> None:
+        """Find out how far the sample is from the focus, where that matters and isn't known."""
+        if not self._unfocused:
+            return
+        defocus = saved["defocus"] if saved else self._find_focus(scan, plan, watcher).defocus
+        watcher.say(f"No first probe: the sample is taken as {1e6 * defocus:.4g} µm downstream of the focus.")
+        self._start = self._start.model_copy(update={"defocus": defocus})
+        self.found_defocus = defocus
+
+    def _find_focus(self, scan: PtychoScan, plan: Plan, watcher: Watcher) -> Focus:
         geometry = self._geometry(scan)
-        object_, probe = steps()["start"].apply(scan, self.cut, geometry, self._start)
+
+        def make(distance: float) -> Model:
+            return self._model(scan, plan, self._start.model_copy(update={"defocus": distance}))
+
+        return find_focus(scan, self.cut, geometry, make, watcher.stop)
+
+    def _source(self, scan: PtychoScan, geometry: Geometry, plan: Plan) -> Source:
+        """Give the frames, which are read once however many models are made of them."""
+        if self._frames_read is None:
+            self._frames_read = Source(scan, self.cut, geometry.corners, plan.piece)
+        return self._frames_read.at(geometry.corners)
+
+    def _model(self, scan: PtychoScan, plan: Plan, start: Any = None) -> Model:
+        geometry = self._geometry(scan)
+        object_, probe = steps()["start"].apply(scan, self.cut, geometry, start or self._start)
         near = transfer(scan, geometry.n, geometry.pixel)
         setup = ViewSetup(geometry.n, len(probe), len(object_), self.cut.good, self.cut.limit, near)
-        source = Source(scan, self.cut, geometry.corners, plan.piece)
-        return Model.start(object_, probe, geometry, source, self.backend.views(setup))
+        source = self._source(scan, geometry, plan)
+        if self._views is None:
+            self._views = self.backend.views(setup)
+        return Model.start(object_, probe, geometry, source, self._views)
 
     def _outcome(self, scan: PtychoScan, chain: Chain, found: Oriented | None) -> Outcome:
         model = chain.model("")
@@ -214,31 +259,13 @@ class Ptychography:
         }
         if found:
             numbers["orientation_confidence"] = found.confidence
+        if self.found_defocus is not None:
+            numbers["defocus"] = {"value": self.found_defocus, "unit": "m"}
         return Outcome(model, frc, {k: v for k, v in numbers.items() if v is not None}, chain.curves(), chain.parts())
 
     def describe(self, path: Path, outcome: Outcome, process: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
         """Write the result file in the making."""
-        model, scan = outcome.model, self.scan
-        timed = {f"seconds_{name}": {"value": value, "unit": "s"} for name, value in seconds.items()}
-        write_ptycho_result(
-            path,
-            PtychoDescription(
-                process=process,
-                object=model.object,
-                probe=model.probe,
-                pixel=model.geometry.pixel,
-                positions=model.geometry.positions,
-                light=model.illumination(),
-                curves=outcome.curves,
-                parts=outcome.parts,
-                quality=outcome.numbers | timed,
-                mean_frame=self.cut.mean,
-                good=self.cut.good,
-                frc=outcome.frc,
-                title=str(scan.metadata.get("title", "")),
-                sample=str(scan.metadata.get("sample", "")),
-            ),
-        )
+        write_ptycho_result(path, outcome.description(self.scan, self.cut, process, seconds))
 
     def _count(self, stage: str, start: float) -> float:
         now = time.perf_counter()
@@ -247,18 +274,3 @@ class Ptychography:
 
 
 _BEFORE = ((Axis.FRAME, "frames"), (Axis.START, "start"))
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run found."""
-
-    model: Model
-    frc: RingCorrelation | None
-    numbers: dict[str, Any]
-    curves: dict[str, NDArray[Any]]
-    parts: list[str]
-
-    def metrics(self) -> dict[str, Any]:
-        """Numbers for the result and the catalogue."""
-        return self.numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,12 @@ class Source:
         frame = int(np.prod(scan.frames.shape[1:])) * scan.frames.dtype.itemsize
         self._at_once = max(1, AT_ONCE // frame)
         self._held = self._hold() if piece is None else None
+
+    def at(self, corners: Int32) -> Source:
+        """Give the same frames with their views elsewhere on the object."""
+        other = copy(self)
+        other.corners = corners
+        return other
 
     def __len__(self) -> int:
         return len(self.corners)

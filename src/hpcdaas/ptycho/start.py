@@ -30,7 +30,10 @@ class Start(Parameters):
     diameter: Length | None = Field(None, gt=0, description="of the pinhole, m")
     outer_zone: Length | None = Field(None, gt=0, description="width of the zone plate's outermost zone, m")
     central_stop: float = Field(0.0, ge=0, lt=1, description="of the zone plate, share of its diameter")
-    defocus: Length = Field(0.0, description="the sample is this far downstream of focus or pinhole, m")
+    defocus: Length | None = Field(
+        None,
+        description="sample downstream of focus or pinhole, m (default: found, if the mean frame is the start; else 0)",
+    )
     seed: int = Field(0, ge=0, description="of the further object modes")
 
 
@@ -120,7 +123,7 @@ def _pinhole(scan: PtychoScan, cut: Cut, geometry: Geometry, p: Start) -> Comple
     y, x = ((np.arange(n) - n // 2) * size for size in pixel)
     edge = p.diameter / 2 - np.hypot(y[:, None], x)
     disc = np.clip(edge / max(pixel) + 0.5, 0, 1)
-    rows, columns = (fresnel_transfer(n, size, scan.wavelength, p.defocus) for size in pixel)
+    rows, columns = (fresnel_transfer(n, size, scan.wavelength, p.defocus or 0.0) for size in pixel)
     return np.fft.ifft2(np.fft.fft2(disc) * rows[:, :1] * columns[:1])[None].astype(np.complex64)
 
 
@@ -130,7 +133,7 @@ def _zone_plate(scan: PtychoScan, cut: Cut, geometry: Geometry, p: Start) -> Com
         raise InputError("A zone plate needs the width of its outermost zone.", '-s start.outer_zone="60 nm"')
     n, pixel = geometry.n, geometry.pixel
     spectrum = zone_plate(n, max(pixel), p.outer_zone, p.central_stop)
-    rows, columns = (fresnel_transfer(n, size, scan.wavelength, p.defocus) for size in pixel)
+    rows, columns = (fresnel_transfer(n, size, scan.wavelength, p.defocus or 0.0) for size in pixel)
     return np.fft.fftshift(np.fft.ifft2(spectrum * rows[:, :1] * columns[:1]))[None].astype(np.complex64)
 
 
