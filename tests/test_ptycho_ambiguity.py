@@ -61,11 +61,10 @@ def test_ramp_and_shift_at_once_are_recovered(
     weight = np.zeros(shape)
     weight[16:-16, 16:-16] = 1
     answer = find_ambiguity(found, truth, weight)
-    # a hundredth of a pixel: what interpolation next to a border allows
-    np.testing.assert_allclose(answer.shift, shift, atol=1e-2)
-    np.testing.assert_allclose(answer.ramp, ramp, atol=1e-4)
-    assert answer.factor == pytest.approx(factor, rel=1e-2)
-    assert relative_error(answer.undo(found), truth, weight) < 1e-2
+    np.testing.assert_allclose(answer.shift, shift, atol=1e-3)
+    np.testing.assert_allclose(answer.ramp, ramp, atol=1e-5)
+    assert answer.factor == pytest.approx(factor, rel=2e-3)
+    assert relative_error(answer.undo(found), truth, weight) < 2e-3
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
@@ -81,7 +80,7 @@ def test_a_sample_with_sharp_edges_and_uneven_light(dtype: Any) -> None:
     np.testing.assert_allclose(answer.ramp, (0.011, -0.023), atol=1e-6)
     aligned = align(found, truth, light)
     assert aligned.dtype == dtype
-    assert relative_error(aligned, truth, light) < 1e-2
+    assert relative_error(aligned, truth, light) < 3e-3
 
 
 def test_what_is_dark_may_hold_anything() -> None:
@@ -95,7 +94,7 @@ def test_what_is_dark_may_hold_anything() -> None:
     answer = find_ambiguity(found, truth, light)
     np.testing.assert_allclose(answer.shift, (0.4, -1.3), atol=0.01)
     np.testing.assert_allclose(answer.ramp, (0.01, 0.02), atol=1e-4)
-    assert relative_error(align(found, truth, light), truth, light) < 0.02
+    assert relative_error(align(found, truth, light), truth, light) < 0.01
 
 
 def test_noise_moves_it_by_little_and_a_large_shift_is_found() -> None:
