@@ -135,8 +135,10 @@ class Chain:
         """Say whether a stage ends before its last iteration: by time, or because nothing moves any more."""
         if common.seconds is not None and seconds > common.seconds:
             return True
+        if not common.stagnation:
+            return False
         rows = [row for row in self._rows if row["stage"] == self._stage]
-        if not common.stagnation or len(rows) <= LOOK_BACK:
+        if len(rows) <= LOOK_BACK:
             return False
         now, then = (row.get("error", row.get("distance", math.nan)) for row in (rows[-1], rows[-1 - LOOK_BACK]))
         return now > then * (1 - common.stagnation)

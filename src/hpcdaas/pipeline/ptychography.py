@@ -33,6 +33,8 @@ from hpcdaas.step import Axis
 
 #: An orientation with less confidence is not used unasked.
 SURE = 0.5
+#: Pairs of object and probe in a checkpoint at most: of all views, of two halves, a gradient and a direction.
+SAVED = 5
 #: Bytes for the text of a result, curves, and HDF5's own structures.
 TEXT = 4 << 20
 
@@ -84,7 +86,7 @@ class Ptychography:
                 f"{self.memory / 1e9:.3g} GB.",
                 "Are they in m? A unit is given with -s scan.positions=..., more memory with --memory.",
             )
-        if min(np.ptp(geometry.places, axis=0).max(), len(geometry.places) - 1) < 1:
+        if np.ptp(geometry.places, axis=0).max() < 1:
             raise InputError(
                 "All positions lie within one pixel of the object.",
                 "Check their unit, the distance, and scan.focus_distance in the near field.",
@@ -103,10 +105,11 @@ class Ptychography:
 
     @property
     def room(self) -> int:
-        """Bytes that the result and the checkpoint need on disk."""
+        """Bytes that the result and the checkpoints need on disk: an old one stays until the next is whole."""
         pixels = self.geometry.shape[0] * self.geometry.shape[1]
         fields = 8 * (self.modes[1] * pixels + self.modes[0] * self.cut.n**2)
-        return 2 * fields + 8 * pixels + 4 * fields + self._load().waves + TEXT
+        checkpoint = SAVED * fields + self._load().waves
+        return fields + 8 * pixels + 2 * checkpoint + TEXT
 
     @property
     def shape(self) -> tuple[int, ...]:
