@@ -43,6 +43,17 @@ class Interrupted(HpcdaasError):
     code = "interrupted"
 
 
+def for_people(error: BaseException) -> HpcdaasError:
+    """Say in one or two lines what happened, whatever it was."""
+    if isinstance(error, HpcdaasError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return HpcdaasError("Stopped.")
+    if isinstance(error, MemoryError):
+        return HpcdaasError("There is not enough memory.", "Give a smaller --memory, or more to the job.")
+    return HpcdaasError(f"{type(error).__name__}: {error}", "This is a fault of hpcdaas: --debug shows where.")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say which known name is meant, as a hint for an error.
 

@@ -178,3 +178,10 @@ def get_backend(name: str = "auto", threads: int | None = None) -> Backend:
 
         return ReferenceBackend()
     raise InputError(f"There is no backend '{name}' in this version.", nearest(name, ["auto", "cpu"]))
+
+
+def default_threads(sharing: int = 1) -> int:
+    """Count the threads of this process: the cores that it may use, over the ranks that share them."""
+    from hpcdaas.backend.cpu import available_threads
+
+    return available_threads(sharing)

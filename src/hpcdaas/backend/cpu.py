@@ -22,12 +22,15 @@ from hpcdaas.errors import InputError
 STORED_TYPES = tuple(np.dtype(t) for t in ("u1", "u2", "i2", "u4", "i4", "f4"))
 
 
-def available_threads() -> int:
-    """Count the cores that this process may use: its affinity, no more than its control group or SLURM gives it."""
+def available_threads(sharing: int = 1) -> int:
+    """Count the cores that this process may use: its affinity, no more than its control group or SLURM gives it.
+
+    `sharing` processes share affinity and control group; SLURM counts for each.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = os.environ.get("SLURM_CPUS_PER_TASK", "")
-    limits = [core_limit(), int(given) if given.isdigit() else None]
-    return min([cores, *(limit for limit in limits if limit)])
+    shared = min(cores, core_limit() or cores) // sharing
+    return max(1, min(shared, int(given)) if given.isdigit() and int(given) else shared)
 
 
 def gridding(n: int, eps: float) -> tuple[int, int]:

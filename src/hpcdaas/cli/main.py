@@ -16,7 +16,8 @@ from hpcdaas.cli.demo import demo
 from hpcdaas.cli.inspect import inspect
 from hpcdaas.cli.reconstruct import reconstruct
 from hpcdaas.cli.report import report
-from hpcdaas.errors import HpcdaasError, InputError, Interrupted
+from hpcdaas.errors import HpcdaasError, InputError, Interrupted, for_people
+from hpcdaas.parallel.launcher import announced
 
 app = typer.Typer(
     name="hpcdaas",
@@ -84,15 +85,9 @@ def _run(arguments: list[str]) -> int:
 
 def _for_people(error: BaseException, goes_on: bool) -> HpcdaasError:
     """Say in one or two lines what happened; `goes_on`: whether the command takes up what it left."""
-    if isinstance(error, HpcdaasError):
-        return error
-    if isinstance(error, KeyboardInterrupt):
-        hint = "The same command goes on where this one stopped."
-        return Interrupted("Stopped.", hint) if goes_on else HpcdaasError("Stopped.")
-    if isinstance(error, MemoryError):
-        return HpcdaasError("There is not enough memory.", "Give a smaller --memory, or more to the job.")
-    fault = HpcdaasError(f"{type(error).__name__}: {error}", "This is a fault of hpcdaas: --debug shows where.")
-    return _usage(error) or fault
+    if isinstance(error, KeyboardInterrupt) and goes_on:
+        return Interrupted("Stopped.", "The same command goes on where this one stopped.")
+    return _usage(error) or for_people(error)
 
 
 def _usage(error: BaseException) -> HpcdaasError | None:
@@ -106,6 +101,9 @@ def _usage(error: BaseException) -> HpcdaasError | None:
 
 
 def _tell(error: HpcdaasError, as_json: bool) -> int:
+    one_of_many = announced()
+    if one_of_many and one_of_many.rank:  # rank 0 says it for all
+        return error.exit_code
     if as_json:
         print(json.dumps({"error": {"code": error.code, "message": error.message, "hint": error.hint}}))
     else:

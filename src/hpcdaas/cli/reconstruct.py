@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import signal
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpcdaas.errors import InputError, Interrupted
+from hpcdaas.parallel import together, world
 
 if TYPE_CHECKING:
     from hpcdaas.pipeline import Watcher
@@ -44,7 +44,6 @@ def reconstruct(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON value on standard output.")] = False,
 ) -> None:
     """Reconstruct a scan into a result file and register it; interrupted, the same command goes on."""
-    one_rank()
     options: dict[str, Any] = {
         "backend": backend,
         "memory": memory,
@@ -52,17 +51,21 @@ def reconstruct(
         "overwrite": overwrite,
         "catalog": catalog,
     }
-    with watching(quiet=as_json) as watcher:
+    comm = world()
+    with together(comm), watching(quiet=as_json or comm.rank > 0) as watcher:
         from hpcdaas import pipeline
 
         chosen = resolve(recipe, setting, center, rows, file)
         if preview:
             chosen = _few_iterations(chosen) if chosen.technique == "ptychography" else _three_rows(file, chosen)
-        # what draws the picture takes long to import, half a second for a preview: meanwhile the data are worked on
-        drawing = "hpcdaas.view.preview" if preview else "hpcdaas.view.thumbnail"
-        threading.Thread(target=_import, args=(drawing,), daemon=True).start()
+        if comm.rank == 0:
+            # what draws the picture takes long to import, half a second for a preview: meanwhile the data are worked on
+            drawing = "hpcdaas.view.preview" if preview else "hpcdaas.view.thumbnail"
+            threading.Thread(target=_import, args=(drawing,), daemon=True).start()
         result = pipeline.reconstruct(file, chosen, out, watcher=watcher, register_result=not preview, **options)
-    picture = _picture(result) if preview else None
+        picture = _picture(result) if preview and comm.rank == 0 else None
+    if comm.rank:
+        return
     if as_json:
         print(json.dumps(summary(result) | ({"picture": str(picture)} if picture else {})))
     else:
@@ -112,28 +115,6 @@ def _few_iterations(recipe: Recipe) -> Recipe:
     kept = tuple(s for s in recipe.steps if s.step.axis in (Axis.FRAME, Axis.START) or s is first)
     few = min(FEW, getattr(first.parameters, "iterations", FEW))
     return replace(recipe, steps=kept).override([f"{first.name}.iterations={few}"])
-
-
-def one_rank() -> None:
-    """Refuse to start as one of many ranks: this version would do the same run in each of them.
-
-    Raises
-    ------
-    InputError
-        If an MPI launcher announces more than one rank.
-    """
-    for launcher, variable in (
-        ("Open MPI", "OMPI_COMM_WORLD_SIZE"),
-        ("MPICH or Intel MPI", "PMI_SIZE"),
-        ("MVAPICH", "MV2_COMM_WORLD_SIZE"),
-        ("srun", "SLURM_STEP_NUM_TASKS"),
-    ):
-        size = os.environ.get(variable, "")
-        if size.isdigit() and int(size) > 1:
-            raise InputError(
-                f"{launcher} started {size} ranks, and this version of hpcdaas runs as one.",
-                "Start one, with all its cores.",
-            )
 
 
 def _three_rows(file: Path, recipe: Recipe) -> Recipe:

@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,8 @@ class VolumeFile:
     ----------
     partial : Partial
     layout : Layout
-    new : bool
-        Whether the file is to be created.
+    new : bool or None
+        Whether the file is to be created; None where another rank has laid it out just now.
 
     Raises
     ------
@@ -71,7 +71,7 @@ class VolumeFile:
         If there is none any more, for one that isn't new.
     """
 
-    def __init__(self, partial: Partial, layout: Layout, new: bool) -> None:
+    def __init__(self, partial: Partial, layout: Layout, new: bool | None) -> None:
         self.partial, self.layout = partial, layout
         self._descriptor = os.open(partial.data, os.O_RDWR | os.O_CREAT, 0o660)
         self._writer = DirectWriter(partial.data, self._descriptor)
@@ -84,22 +84,29 @@ class VolumeFile:
             if new:
                 raise InputError(message, "Make room or choose another -o.") from error
             raise HpcdaasError(message, LATER) from error
-        self._done = {i for e in partial.done() for i in range(e["first"], e["first"] + e["count"])}
+        self._done: set[int] = set()
+        if new is not None:
+            self.mark(partial.done())
         self._lock = threading.Lock()
 
-    def _laid_out(self, new: bool) -> int:
+    def mark(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Take in what a journal says is safe (`hpcdaas.io.partial.Partial.done`)."""
+        self._done |= {i for e in entries for i in range(e["first"], e["first"] + e["count"])}
+
+    def _laid_out(self, new: bool | None) -> int:
         """Lay the file out and claim all its space: HDF5 must not meet a full disk. Gives the volume's offset."""
         partial, size = self.partial, self.layout.bytes
         if new:
             os.posix_fallocate(self._descriptor, 0, ALIGNMENT + size + self.layout.beside)
             _create(partial.data, self.layout)
-        else:
+        elif new is not None:
             partial.restore_structure()  # an attempt may have ended while it wrote the description
         with h5py.File(partial.data, "r", locking=False) as file:
             offset: int = file["entry/data/data"].id.get_offset()
         if new:
             partial.keep_structure(offset, size)
-        os.posix_fallocate(self._descriptor, 0, offset + size + self.layout.beside)
+        if new is not None:
+            os.posix_fallocate(self._descriptor, 0, offset + size + self.layout.beside)
         return offset
 
     def has(self, first: int, count: int) -> bool:

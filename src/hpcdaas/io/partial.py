@@ -69,14 +69,7 @@ class Partial:
     """
 
     def __init__(self, result: Path, run: str) -> None:
-        self.result, self.run = result, run
-        self.folder = result.with_name(result.name + ".partial")
-        self.data = self.folder / "result.h5"
-        self._journal = self.folder / "journal"
-        self._checkpoint = self.folder / "checkpoint.json"
-        self._structure = self.folder / "structure"
-        self._arrays = self.folder / "checkpoint.npz"
-        self._token = uuid.uuid4().hex
+        self._name(result, run, uuid.uuid4().hex, "journal")
         self._ended = threading.Event()
         try:
             self._lease = self._take()
@@ -84,6 +77,15 @@ class Partial:
             raise InputError(f"{result.parent} can't be written: {error.strerror}.", "Choose another -o.") from error
         self._renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._renewal.start()
+
+    def _name(self, result: Path, run: str, token: str, journal: str) -> None:
+        self.result, self.run, self.token = result, run, token
+        self.folder = result.with_name(result.name + ".partial")
+        self.data = self.folder / "result.h5"
+        self._journal = self.folder / journal
+        self._checkpoint = self.folder / "checkpoint.json"
+        self._structure = self.folder / "structure"
+        self._arrays = self.folder / "checkpoint.npz"
 
     def _take(self) -> int:
         while True:
@@ -97,7 +99,7 @@ class Partial:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
                     self._refuse_other_host(descriptor)
-                    holder = {"host": socket.gethostname(), "pid": os.getpid(), "token": self._token}
+                    holder = {"host": socket.gethostname(), "pid": os.getpid(), "token": self.token}
                     holder["job"] = os.environ.get("SLURM_JOB_ID", "")
                     os.ftruncate(descriptor, 0)
                     os.pwrite(descriptor, json.dumps(holder).encode(), 0)
@@ -129,7 +131,7 @@ class Partial:
             holder = json.loads((self.folder / "lease").read_text())
         except (OSError, ValueError):
             return False
-        return bool(holder.get("token") == self._token)
+        return bool(holder.get("token") == self.token)
 
     def _check_lease(self) -> None:
         if not self.held():
@@ -184,15 +186,16 @@ class Partial:
             return None
 
     def done(self) -> list[dict[str, Any]]:
-        """Read the journal: ``first``, ``count`` and ``tally`` of slices whose data is safe.
+        """Read the journals: ``first``, ``count`` and ``tally`` of slices whose data is safe.
 
         A torn line counts as none; of several lines about the same slices the last one counts.
         """
         entries = {}
-        for line in _read(self._journal).split(b"\n"):
-            with suppress(ValueError):
-                entry = json.loads(line)
-                entries[entry["first"]] = entry
+        for journal in sorted(self.folder.glob("journal*")):  # one of each rank
+            for line in _read(journal).split(b"\n"):
+                with suppress(ValueError):
+                    entry = json.loads(line)
+                    entries[entry["first"]] = entry
         return list(entries.values())
 
     def note(self, first: int, count: int, tally: Mapping[str, int]) -> None:
@@ -235,7 +238,8 @@ class Partial:
     def clear(self) -> None:
         """Forget an earlier attempt: its data, journal and checkpoint."""
         half_written = self.folder.glob(f".{self._arrays.name}.*")
-        for path in (self._checkpoint, self._journal, self._structure, self.data, self._arrays, *half_written):
+        journals = self.folder.glob("journal*")
+        for path in (self._checkpoint, *journals, self._structure, self.data, self._arrays, *half_written):
             path.unlink(missing_ok=True)
 
     def finish(self, mode: int = 0o660) -> None:

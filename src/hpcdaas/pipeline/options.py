@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import ByteSize, Field
 
+from hpcdaas.errors import Interrupted
+from hpcdaas.parallel import Comm
 from hpcdaas.params import Parameters
 
 
@@ -43,3 +45,21 @@ class Watcher:
     say: Callable[[str], None] = _nothing
     progress: Callable[[int, int], None] = _nothing
     stop: Callable[[], None] = _nothing
+
+
+def agreeing(watcher: Watcher, comm: Comm) -> Watcher:
+    """Give a watcher for one of many ranks: rank 0 tells, and all stop at the same boundary when one of them is to."""
+    if comm.size == 1:
+        return watcher
+
+    def stop() -> None:
+        wanted: Interrupted | None = None
+        try:
+            watcher.stop()
+        except Interrupted as error:
+            wanted = error
+        if comm.agree(wanted is not None):
+            said = [message for message in comm.gather(wanted.message if wanted else "") if message]
+            raise Interrupted(said[0])
+
+    return Watcher(watcher.say, watcher.progress, stop) if comm.rank == 0 else Watcher(stop=stop)

@@ -15,6 +15,7 @@ from hpcdaas.backend.views import Views, ViewSetup
 from hpcdaas.errors import InputError
 from hpcdaas.io.partial import Partial
 from hpcdaas.io.ptycho_result import write_ptycho_result
+from hpcdaas.parallel import Comm, Serial
 from hpcdaas.pipeline.chain import Chain, Stage
 from hpcdaas.pipeline.options import Watcher
 from hpcdaas.pipeline.ptycho_outcome import Outcome
@@ -56,7 +57,10 @@ class Ptychography:
         If recipe and scan don't go together.
     """
 
-    def __init__(self, scan: PtychoScan, recipe: Recipe, backend: Backend, memory: int) -> None:
+    def __init__(
+        self, scan: PtychoScan, recipe: Recipe, backend: Backend, memory: int, comm: Comm | None = None
+    ) -> None:  # fmt: skip
+        self.comm = comm or Serial()
         self.scan, self.recipe, self.backend, self.memory = scan, recipe, backend, memory
         self.seconds: dict[str, float] = {}
         #: Sample downstream of the focus, m, where it had to be found.

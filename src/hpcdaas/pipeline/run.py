@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import ValidationError
 
-import hpcdaas
-from hpcdaas.backend import Backend, get_backend
+from hpcdaas.backend import Backend, default_threads, get_backend
 from hpcdaas.catalog.make import make_record
 from hpcdaas.catalog.record import Record, read_record, record_path, write_record
 from hpcdaas.catalog.store import open_catalog
 from hpcdaas.errors import HpcdaasError, InputError, Interrupted
 from hpcdaas.io import open_scan
-from hpcdaas.io.nexus_result import existing_run, read_summary
+from hpcdaas.io.nexus_result import read_summary
 from hpcdaas.io.partial import Partial, sweep
+from hpcdaas.io.rank_partial import RankPartial
 from hpcdaas.io.tiff_result import is_stack_of, write_stack
+from hpcdaas.parallel import Comm, together, world
 from hpcdaas.params import explain
+from hpcdaas.pipeline.job import Job
 from hpcdaas.pipeline.memory import default_budget, peak
-from hpcdaas.pipeline.options import Options, Watcher
+from hpcdaas.pipeline.options import Options, Watcher, agreeing
+from hpcdaas.pipeline.work import Work, make_work
 from hpcdaas.recipe import Recipe, default_recipe
 from hpcdaas.result import Raw, Result
 from hpcdaas.run import raw_identity, run_identity
@@ -74,98 +76,33 @@ def reconstruct(
         chosen = Options(**options)
     except ValidationError as error:
         raise explain(error, "the options", Options) from None
-    started = datetime.now(UTC)
-    path = Path(out).absolute()
-    scan = open_scan(Path(file), recipe.scan if recipe else None)
+    comm = world()
+    with together(comm):
+        return _run(Path(file), recipe, Path(out).absolute(), attempt, watcher or Watcher(), chosen, comm)
+
+
+def _run(
+    file: Path, recipe: Recipe | None, path: Path, attempt: int, watcher: Watcher, options: Options, comm: Comm
+) -> Result:
+    started, first = datetime.now(UTC), comm.rank == 0
+    scan = open_scan(file, recipe.scan if recipe else None)
     recipe = recipe or default_recipe(scan.technique)
-    raw = _raw(scan)
+    raw = comm.share(_raw(scan) if first else None)
+    assert raw is not None
     job = Job(path, raw, recipe, run_identity(raw.identity, recipe.resolved(), attempt), attempt, started)
-    if chosen.register_result and not _in_job():
-        open_catalog(chosen.catalog)  # a wrong name is found before the work
+    if first and options.register_result and not _in_job():
+        open_catalog(options.catalog)  # a wrong name is found before the work
     try:
-        result = None if job.is_there(chosen.overwrite) else _make(job, scan, chosen, watcher or Watcher())
-        result = result or _existing(job)
-        if any(getattr(part.parameters, "tiff", False) for part in recipe.steps) and not is_stack_of(path, job.run):
+        there = comm.share(first and job.is_there(options.overwrite))
+        result = None if there else _make(job, scan, options, watcher, comm)
+        result = comm.share(result or _existing(job) if first else None)
+        assert result is not None
+        wants_tiff = any(getattr(part.parameters, "tiff", False) for part in recipe.steps)
+        if first and wants_tiff and not is_stack_of(path, job.run):
             write_stack(path)
     except OSError as error:
         raise HpcdaasError(f"{error.filename or path}: {error.strerror or error}.") from error
-    return _registered(result, chosen)
-
-
-class Work(Protocol):
-    """One scan, one recipe, one backend: what a technique has to be able to do."""
-
-    @property
-    def seconds(self) -> Mapping[str, float]:
-        """Time of each stage so far."""
-        ...
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the main dataset."""
-        ...
-
-    @property
-    def room(self) -> int:
-        """Bytes that are needed on disk."""
-        ...
-
-    def plan(self) -> Any:
-        """Choose how the scan goes through the memory; the plan has its bytes."""
-        ...
-
-    def run(self, partial: Partial, plan: Any, saved: dict[str, Any] | None, watcher: Watcher) -> Any:
-        """Do it, from a checkpoint where there is one; what comes out has `metrics()`."""
-        ...
-
-    def describe(self, path: Path, outcome: Any, process: dict[str, Any], seconds: dict[str, float]) -> None:
-        """Complete the result in the making."""
-        ...
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is to be done: one run and the place of its result."""
-
-    path: Path
-    raw: Raw
-    recipe: Recipe
-    run: str
-    attempt: int
-    started: datetime
-
-    def is_there(self, overwrite: bool) -> bool:
-        """Say whether the result holds this run.
-
-        Raises
-        ------
-        InputError
-            If it holds something else and must not be replaced.
-        """
-        found = existing_run(self.path)
-        if found is not None and any(self.path.samefile(file) for file in self.raw.files):
-            raise InputError(f"{self.path} is the raw scan itself.", "Choose another -o.")
-        if found == self.run:
-            return True
-        if found is not None and not overwrite:
-            what = f"another run ({found[:8]})" if found else "something else"
-            raise InputError(f"{self.path} exists and holds {what}.", "Give --overwrite, or another name with -o.")
-        return False
-
-    def process(self) -> dict[str, Any]:
-        """Say where a result comes from, for ``/entry/process``."""
-        return {
-            "program": "hpcdaas",
-            "version": hpcdaas.__version__,
-            "date": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-            "recipe": json.dumps(self.recipe.resolved(), sort_keys=True),
-            "recipe_name": self.recipe.name,
-            "raw_file": str(self.raw.files[0]),
-            "raw_files": json.dumps([str(f) for f in self.raw.files]),
-            "raw_identity": self.raw.identity,
-            "run": self.run,
-            "attempt": self.attempt,
-        }
+    return comm.share(_registered(result, options) if first else result)
 
 
 def _raw(scan: Scan | PtychoScan) -> Raw:
@@ -173,32 +110,34 @@ def _raw(scan: Scan | PtychoScan) -> Raw:
     return Raw(scan.name, files, raw_identity(files), scan.metadata, scan.technique, scan.format, scan.shape)
 
 
-def _make(job: Job, scan: Scan | PtychoScan, options: Options, watcher: Watcher) -> Result | None:
+def _make(
+    job: Job, scan: Scan | PtychoScan, options: Options, watcher: Watcher, comm: Comm
+) -> Result | None:  # fmt: skip
     """Reconstruct into ``RESULT.partial`` and give it its final name; None where another process just did."""
     start = time.perf_counter()
     if not job.path.parent.is_dir():
         raise InputError(f"There is no folder {job.path.parent}.", "Make it, or choose another -o.")
-    partial = Partial(job.path, job.run)
+    partial = _partial(job, comm)
     keep = partial.begun
     try:
-        if job.is_there(options.overwrite):
+        if comm.share(comm.rank == 0 and job.is_there(options.overwrite)):
             partial.discard()
             return None
-        backend = get_backend(options.backend, options.threads)
-        work = _work(scan, job.recipe, backend, int(options.memory or default_budget()))
-        plan, saved = work.plan(), partial.checkpoint()
-        if saved is not None and not (_goes_on(saved, options) and backend.resume(saved["backend"], saved["state"])):
-            watcher.say("What an earlier attempt left can't be gone on with here: starting anew.")
-            saved = None
+        backend = get_backend(options.backend, options.threads or default_threads(comm.sharing))
+        work = make_work(scan, job.recipe, backend, int(options.memory or default_budget()) // comm.local, comm)
+        plan, saved = work.plan(), _saved(partial, backend, options, watcher, comm)
         if saved is None:
             partial.clear()
-            _check_room(job.path, work.room)
+            if comm.rank == 0:
+                _check_room(job.path, work.room)
         keep = False
-        outcome = work.run(partial, plan, saved, watcher)
-        seconds: dict[str, float] = {name: round(value, 3) for name, value in work.seconds.items()}
+        outcome = work.run(partial, plan, saved, agreeing(watcher, comm))
+        stages = comm.share(list(work.seconds))
+        seconds = {name: round(comm.largest(work.seconds.get(name, 0.0)), 3) for name in stages}
         seconds["total"] = round(time.perf_counter() - start, 3)
-        work.describe(partial.data, outcome, job.process(), seconds)
-        partial.finish()
+        if comm.rank == 0:
+            work.describe(partial.data, outcome, job.process(), seconds)
+            partial.finish()
     except InputError:
         # an option that is wrong must not cost what an earlier attempt has done
         (partial.release if keep else partial.discard)()
@@ -209,12 +148,32 @@ def _make(job: Job, scan: Scan | PtychoScan, options: Options, watcher: Watcher)
     except BaseException:
         partial.release()
         raise
-    return _result(job, work, outcome, seconds)
+    return _result(job, work, outcome, seconds, int(comm.largest(peak())))
 
 
-def _goes_on(saved: Mapping[str, Any], options: Options) -> bool:
+def _partial(job: Job, comm: Comm) -> Partial:
+    """Take the lease on rank 0; the others join it."""
+    held = Partial(job.path, job.run) if comm.rank == 0 else None
+    token = comm.share(held.token if held else "")
+    return held or RankPartial(job.path, job.run, token, comm.rank)
+
+
+def _saved(
+    partial: Partial, backend: Backend, options: Options, watcher: Watcher, comm: Comm
+) -> dict[str, Any] | None:  # fmt: skip
+    """Give the checkpoint of an attempt before this one, where it can be gone on with on all ranks."""
+    saved = partial.checkpoint()
+    good = saved is not None and _goes_on(saved, options, comm) and backend.resume(saved["backend"], saved["state"])
+    if not comm.agree(not good):
+        return saved
+    if comm.agree(saved is not None):
+        watcher.say("What an earlier attempt left can't be gone on with here: starting anew.")
+    return None
+
+
+def _goes_on(saved: Mapping[str, Any], options: Options, comm: Comm) -> bool:
     """Say whether the plan of an earlier attempt keeps the budget that is asked for now."""
-    return options.memory is None or int(saved["plan"]["bytes"]) <= options.memory
+    return options.memory is None or int(saved["plan"]["bytes"]) <= options.memory // comm.local
 
 
 def _check_room(path: Path, size: int) -> None:
@@ -226,23 +185,7 @@ def _check_room(path: Path, size: int) -> None:
         )
 
 
-def _work(scan: Scan | PtychoScan, recipe: Recipe, backend: Backend, memory: int) -> Work:
-    """Give what does a run of the scan's technique."""
-    if recipe.technique != scan.technique:
-        raise InputError(
-            f"{scan.name} is a scan of {scan.technique}, and the recipe '{recipe.name}' is for {recipe.technique}.",
-            "Leave out -r for the default, or see 'hpcdaas inspect FILE --recipe'.",
-        )
-    if isinstance(scan, Scan):
-        from hpcdaas.pipeline.tomography import Tomography
-
-        return Tomography(scan, recipe, backend, memory)
-    from hpcdaas.pipeline.ptychography import Ptychography
-
-    return Ptychography(scan, recipe, backend, memory)
-
-
-def _result(job: Job, work: Work, outcome: Any, seconds: dict[str, float]) -> Result:
+def _result(job: Job, work: Work, outcome: Any, seconds: dict[str, float], memory: int) -> Result:
     return Result(
         path=job.path,
         run=job.run,
@@ -252,7 +195,7 @@ def _result(job: Job, work: Work, outcome: Any, seconds: dict[str, float]) -> Re
         started=job.started,
         ended=datetime.now(UTC),
         seconds=seconds,
-        peak_memory_bytes=peak(),
+        peak_memory_bytes=memory,
         metrics=outcome.metrics(),
     )
 

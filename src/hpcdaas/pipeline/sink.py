@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hpcdaas.backend import Float32
 from hpcdaas.io.nexus_result import VolumeFile
+from hpcdaas.parallel import Comm
 from hpcdaas.tomo.store import Store, store
 
 
@@ -49,10 +50,13 @@ class Sink:
         for i, one in enumerate(stored):
             self._cuts[first + i] = one[:, one.shape[1] // 2].copy()
 
-    def cut(self) -> Float32:
-        """Give the plane x = n // 2 as values, (z, y)."""
+    def cut(self, comm: Comm) -> Float32:
+        """Give the plane x = n // 2 as values, (z, y), to rank 0, and nothing to the others."""
         depth, _, width = self.file.layout.shape
-        cut = np.stack([self._cuts[i] if i in self._cuts else self.file.read(i)[:, width // 2] for i in range(depth)])
+        cuts = {place: line for some in comm.gather(self._cuts) for place, line in some.items()}
+        if comm.rank:
+            return np.empty((0, 0), np.float32)
+        cut = np.stack([cuts[i] if i in cuts else self.file.read(i)[:, width // 2] for i in range(depth)])
         if self._parameters.dtype == "float32":
             return cut
         scale = (self._high - self._low) / self._parameters.largest

@@ -14,11 +14,13 @@ from hpcdaas.backend import Backend, Float32
 from hpcdaas.errors import InputError
 from hpcdaas.io.nexus_result import Description, Layout, VolumeFile, describe_result
 from hpcdaas.io.partial import Partial
+from hpcdaas.parallel import Comm, Serial
 from hpcdaas.pipeline.options import Watcher
 from hpcdaas.pipeline.sink import Sink
-from hpcdaas.recipe import Recipe
+from hpcdaas.recipe import Recipe, RecipeStep
 from hpcdaas.scan import Scan, parse_slice
 from hpcdaas.step import Axis
+from hpcdaas.tomo.block import Block
 from hpcdaas.tomo.center import CenterEstimate
 from hpcdaas.tomo.field_of_view import find_axis
 from hpcdaas.tomo.flatfield import check_flats
@@ -44,7 +46,9 @@ class Tomography:
     recipe : Recipe
     backend : Backend
     memory : int
-        Budget in bytes.
+        Budget of this rank in bytes.
+    comm : Comm, optional
+        Ranks that share the run.
 
     Raises
     ------
@@ -52,11 +56,13 @@ class Tomography:
         If recipe and scan don't go together.
     """
 
-    def __init__(self, scan: Scan, recipe: Recipe, backend: Backend, memory: int) -> None:
-        self.scan, self.recipe, self.memory = scan, recipe, memory
+    def __init__(
+        self, scan: Scan, recipe: Recipe, backend: Backend, memory: int, comm: Comm | None = None
+    ) -> None:  # fmt: skip
+        self.scan, self.recipe, self.memory, self.comm = scan, recipe, memory, comm or Serial()
         wanted = parse_slice(recipe.scan.rows, scan.shape[1])
         self.rows = range(wanted.start, wanted.stop, wanted.step)
-        self.volume = Volume(scan, recipe.steps, backend, self.rows)
+        self.volume = Volume(scan, recipe.steps, backend, self.rows, self.comm)
         stored = [part.parameters for part in recipe.only(Axis.RESULT)]
         self.store = next((p for p in stored if isinstance(p, Store)), Store())
         self.store.window(self.volume.size)  # a crop beyond the slice is refused before work starts
@@ -103,7 +109,8 @@ class Tomography:
         work = self.backend.work_bytes(self.volume.size, len(self.rows), self.scan.shape[0], padding, eps)
         if self.store != Store():  # a batch is converted or cropped while the next one is computed
             work += 8 * min(BATCH, len(self.rows)) * self.volume.size**2
-        return make_plan(self.volume.load(work), self.memory)
+        plans = self.comm.gather(make_plan(self.volume.load(work), self.memory))
+        return min(plans, key=lambda plan: (plan.hold, plan.block))  # that of the node with the least memory
 
     def find_center(self, plan: Plan | None = None) -> CenterEstimate:
         """Take the known centre, or find it on a few rows.
@@ -127,9 +134,12 @@ class Tomography:
         if plan is not None:
             self.volume.begin(plan)
         with self.volume.clock.stage("center"):
-            if self.volume.wide is not None:
-                return find_axis(block)
-            estimate: CenterEstimate = finder[0].step.apply(block, finder[0].parameters)
+            return self.comm.share(None if block is None else self._look(block, finder[0]))
+
+    def _look(self, block: Block, finder: RecipeStep) -> CenterEstimate:
+        if self.volume.wide is not None:
+            return find_axis(block)
+        estimate: CenterEstimate = finder.step.apply(block, finder.parameters)
         return estimate
 
     def run(self, partial: Partial, plan: Plan, saved: dict[str, Any] | None, watcher: Watcher) -> Outcome:
@@ -174,33 +184,38 @@ class Tomography:
             partial.save_checkpoint({**state, "plan": asdict(plan), "low": low, "high": high, **asdict(estimate)})
 
         watcher.say(f"Centre: {estimate.center:.2f}, confidence {estimate.confidence:.2f}: {estimate.reason}")
-        sink = Sink(VolumeFile(partial, self.layout, new=saved is None), self.store, (low, high), save)
+        sink = Sink(self._file(partial, new=saved is None), self.store, (low, high), save)
         try:
             self._fill(sink, plan, watcher)
-            diagnostics = self._diagnostics(estimate.center) | {"cut_x": sink.cut()}
+            diagnostics = self._diagnostics(estimate.center) | {"cut_x": sink.cut(self.comm)}
             tally = sink.file.tally()
         finally:
             sink.file.close()
         return Outcome(estimate, low, high, tally, diagnostics)
 
+    def _file(self, partial: Partial, new: bool) -> VolumeFile:
+        """Lay the volume's file out on rank 0, then open it everywhere; all ranks know what is done in it."""
+        if self.comm.rank == 0:
+            file = VolumeFile(partial, self.layout, new)
+        done = self.comm.share(partial.done() if self.comm.rank == 0 else [])
+        if self.comm.rank:
+            file = VolumeFile(partial, self.layout, None)
+        file.mark(done)
+        return file
+
     def _fill(self, sink: Sink, plan: Plan, watcher: Watcher) -> None:
         total = len(self.rows)
-        done = sink.file.count
-        watcher.progress(done, total)
-
-        def made(count: int) -> None:
-            nonlocal done
-            done = min(total, done + count)
-            watcher.progress(done, total)
-
-        self.volume.run(plan, sink, made, watcher.stop)
+        watcher.progress(sink.file.count, total)
+        self.volume.run(plan, sink, lambda done: watcher.progress(done, total), watcher.stop)
+        self.comm.agree()  # all slices of all ranks are safe
 
     def _limits(self, center: float) -> tuple[float, float]:
         if self.store.dtype == "float32":
             return 0.0, 1.0
         if self.store.low is not None and self.store.high is not None:
             return self.store.low, self.store.high
-        return limits(self.volume.trial(center), self.store)
+        trial = self.volume.trials([center])
+        return self.comm.share(limits(trial[0], self.store) if trial else (0.0, 1.0))
 
     def _diagnostics(self, center: float) -> dict[str, NDArray[Any]]:
         """Sinograms of the middle row, and slices with centres around the one that was used."""
@@ -226,9 +241,12 @@ class Tomography:
         centers : list of float
             The centres that were used.
         slices : ndarray, (k, edge, edge), float32
+            On rank 0.
         """
         centers = [center + step for step in TRIAL_STEPS if 0 <= center + step <= self.scan.shape[2] - 1]
-        slices = [_middle(self.volume.trial(c), edge or self.volume.size) for c in centers]
+        slices = [_middle(slice_, edge or self.volume.size) for slice_ in self.volume.trials(centers)]
+        if not slices:
+            return centers, np.empty((0, 0, 0), np.float32)
         smallest = min(len(one) for one in slices)
         return centers, np.stack([_middle(one, smallest) for one in slices])
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from hpcdaas.errors import InputError
+from hpcdaas.parallel.split import most_rows
 
 #: Slices that are reconstructed together: the vector lanes of the kernels.
 BATCH = 16
@@ -47,6 +48,8 @@ class Load:
         Bytes of a pixel of flats and darks, averages included.
     finds_center : bool
         Whether the centre has to be found first, on a few rows.
+    ranks : int
+        Ranks that share the rows. The memory is that of one of them.
     """
 
     angles: int
@@ -62,6 +65,12 @@ class Load:
     step: int = 1
     field_bytes: int = 0
     finds_center: bool = False
+    ranks: int = 1
+
+    @property
+    def own_rows(self) -> int:
+        """Rows of one rank, at most."""
+        return most_rows(self.rows, self.ranks)
 
     @property
     def span(self) -> int:
@@ -76,7 +85,7 @@ class Plan:
     Attributes
     ----------
     block : int
-        Rows that are in memory at once.
+        Rows of a rank that are in memory at once.
     hold : bool
         True where all raw counts are read once and held.
     passes : int
@@ -103,9 +112,11 @@ def block_bytes(load: Load, block: int, hold: bool) -> int:
     tall = block + 2 * load.halo
     row = load.angles * load.columns
     # one is read while one is used; of held counts steps that write, or need a halo, get copies
-    raw = (
-        row * load.itemsize * (load.span + 2 * load.halo + (2 * tall if load.float_copies else 0) if hold else 2 * tall)
-    )
+    if hold:
+        copies = 0 if load.ranks == 1 and not load.float_copies else 2 * tall
+        raw = row * load.itemsize * (-(-(load.span + 2 * load.halo) // load.ranks) + copies)
+    else:  # what is exchanged is there twice for a moment
+        raw = row * load.itemsize * tall * (2 if load.ranks == 1 else 3)
     work = row * tall * 4 * load.float_copies
     fields = load.field_frames * tall * load.columns * load.field_bytes * 2
     slices = (1 + WAITING) * min(block, BATCH) * load.slice_bytes
@@ -135,13 +146,13 @@ def make_plan(load: Load, memory: int) -> Plan:
         If not even one row fits.
     """
     single = load.step > 1 and load.halo > 0  # rows apart from each other, each with its own halo
-    largest = 1 if single else load.rows
+    largest = 1 if single else load.own_rows
     if load.whole_frames:
         held = min(BATCH, largest)
         if block_bytes(load, held, hold=True) <= memory:
             return Plan(held, True, 1, block_bytes(load, held, hold=True))
     if not load.whole_frames:
-        enough = min(READ_ENOUGH // (load.angles * load.columns * load.itemsize), load.rows // SHARES)
+        enough = min(READ_ENOUGH // (load.angles * load.columns * load.itemsize), load.own_rows // SHARES)
         largest = min(largest, max(BATCH, enough // BATCH * BATCH, 4 * load.halo))
     sizes = [*range(largest - largest % BATCH, 0, -BATCH), *(n for n in (8, 4, 2, 1) if n < BATCH)]
     if largest < BATCH:
@@ -149,7 +160,7 @@ def make_plan(load: Load, memory: int) -> Plan:
     for block in sizes:
         need = block_bytes(load, block, hold=False)
         if block <= largest and need <= memory:
-            passes = -(-load.rows // block) + load.finds_center if load.whole_frames else 1
+            passes = -(-load.own_rows // block) + load.finds_center if load.whole_frames else 1
             return Plan(block, False, passes, need)
     need = block_bytes(load, 1, hold=False)
     raise InputError(

@@ -1,17 +1,40 @@
-"""Rows of a scan as blocks: read by themselves, or from counts that are held in memory."""
+"""Rows of a scan as blocks: each rank reads its share of the frames, and gets all frames of its own rows."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.backend import Backend
+from hpcdaas.parallel import Comm
+from hpcdaas.parallel.reslice import reslice
+from hpcdaas.parallel.split import rows_to_read, shares
 from hpcdaas.scan import Frames, Scan
 from hpcdaas.tomo.block import Block
+
+
+@dataclass
+class Rows:
+    """What this rank has read of a block.
+
+    Attributes
+    ----------
+    spans : sequence of range
+        The detector rows of each rank.
+    halo : int
+        Rows at each end of them.
+    frames : list of ndarray, (own frame, row, column)
+        Of projections, flats by group, darks: all ranks' rows.
+    """
+
+    spans: Sequence[range]
+    halo: int
+    frames: list[NDArray[Any]]
 
 
 class Source:
@@ -21,58 +44,67 @@ class Source:
     ----------
     scan : Scan
     backend : Backend
+    comm : Comm
     """
 
-    def __init__(self, scan: Scan, backend: Backend) -> None:
-        self.scan = scan
-        self.backend = backend
+    def __init__(self, scan: Scan, backend: Backend, comm: Comm) -> None:
+        self.scan, self.backend, self.comm = scan, backend, comm
         self.angles = np.deg2rad(scan.angles)
-        self._held: NDArray[Any] | None = None
-        self._first_held = 0
-        self._fields: dict[int, NDArray[Any]] = {}
-        self._ring: deque[NDArray[Any]] = deque(maxlen=2)
+        fields = [group.frames for group in scan.flats] + ([scan.darks] if scan.darks is not None else [])
+        self._projections = _Stack(scan.projections, comm)
+        self._fields = [_Stack(frames, comm) for frames in fields]
 
     def hold(self, rows: range, halo: int) -> None:
-        """Read the counts of some rows, all frames in the order of the file, and keep them."""
-        first, stop = max(0, rows.start - halo), min(self.scan.shape[1], rows.stop + halo)
-        self._held = self.scan.projections.read(slice(None), slice(first, stop))
-        self._first_held = first
+        """Read this rank's frames of some rows, in the order of the file, and keep them."""
+        self._projections.hold(rows, halo)
 
-    def block(self, rows: range, halo: int = 0, center: float | None = None, reuse: bool = False) -> Block:
-        """Read the rows of a block.
+    def read(self, spans: Sequence[range], halo: int = 0, reuse: bool = False) -> Rows:
+        """Read this rank's frames of a block; nothing is exchanged yet.
 
         Parameters
         ----------
-        rows : range
-            Detector rows; with a step only where `halo` is 0 or it is a single row.
+        spans : sequence of range
+            Detector rows of each rank; with a step only where `halo` is 0 or each is a single row.
         halo : int
             Rows at each end for PROJECTION steps; beyond the detector its edge rows are repeated.
-        center : float, optional
-            Rotation centre, once it is known.
         reuse : bool
-            Read into the memory of the block before the last one, which is over then: fresh memory costs as
-            much as reading does.
-
-        Returns
-        -------
-        Block
+            Use the memory of the block before the last one, which is over then: fresh memory costs as much as
+            reading does.
 
         Raises
         ------
         InputError
             If the file is damaged.
         """
-        if len(rows) == 1:
-            rows = range(rows.start, rows.start + 1)
-        if halo and rows.step > 1:
-            raise ValueError("rows that are apart come one by one where there is a halo")
-        scan = self.scan
+        for field in self._fields:
+            if field.frames.whole_frames:  # decoded once
+                field.hold(range(self.scan.shape[1]), 0)
+        reads, _ = rows_to_read(spans, halo)
+        frames = [self._projections.read(reads, reuse), *(field.read(reads) for field in self._fields)]
+        return Rows(spans, halo, frames)
+
+    def block(self, rows: Rows, center: float | None = None) -> Block:
+        """Make the block of this rank's rows, with all ranks' frames; called by all of them.
+
+        Parameters
+        ----------
+        rows : Rows
+        center : float, optional
+            Rotation centre, once it is known.
+        """
+        _, places = rows_to_read(rows.spans, rows.halo)
+        stacks = [self._projections, *self._fields]
+        data, *fields = (
+            stack.exchange(frames, places) for stack, frames in zip(stacks, rows.frames, strict=True)
+        )  # fmt: skip
+        own, halo = rows.spans[self.comm.rank], rows.halo
+        darks = fields.pop() if self.scan.darks is not None else np.empty((0, *data.shape[1:]), np.float32)
         return replace(
             self.empty(),
-            data=self._read(scan.projections, rows, halo, held=True, out=self._memory(rows, halo) if reuse else None),
-            darks=self._field(scan.darks, rows, halo) if scan.darks is not None else self._none(rows, halo),
-            flats=[(group.when, self._field(group.frames, rows, halo)) for group in scan.flats],
-            rows=np.arange(rows.start - halo, rows.stop + halo, rows.step),
+            data=data,
+            darks=darks,
+            flats=[(group.when, frames) for group, frames in zip(self.scan.flats, fields, strict=True)],
+            rows=np.arange(own.start - halo, own[-1] + halo + 1) if halo and len(own) else np.array(own, np.int64),
             halo=halo,
             center=center,
         )
@@ -80,7 +112,7 @@ class Source:
     def empty(self) -> Block:
         """Give a block with the scan's geometry and no rows."""
         scan = self.scan
-        nothing = self._none(range(0), 0)
+        nothing = np.empty((0, 0, scan.shape[2]), np.float32)
         return Block(
             data=nothing,
             angles=self.angles,
@@ -94,49 +126,64 @@ class Source:
             distance=scan.distance,
         )
 
-    def _none(self, rows: range, halo: int) -> NDArray[Any]:
-        return np.empty((0, len(rows) + 2 * halo, self.scan.shape[2]), np.float32)
 
-    def _field(self, frames: Frames, rows: range, halo: int) -> NDArray[Any]:
-        """Rows of flats or darks; where storage gives whole frames only, they are decoded once and kept."""
-        if not frames.whole_frames:
-            return self._read(frames, rows, halo, held=False)
-        if id(frames) not in self._fields:
-            self._fields[id(frames)] = frames.read(slice(None), slice(None))
-        return self._fields[id(frames)][:, self._clipped(rows, halo)]
+class _Stack:
+    """Frames of which this rank reads a share."""
 
-    def _memory(self, rows: range, halo: int) -> NDArray[Any]:
-        """Give memory for a block: that of the block before the last one where it is large enough."""
-        shape = (self.scan.shape[0], len(rows) + 2 * halo, self.scan.shape[2])
-        size = int(np.prod(shape, dtype=np.int64))
-        old = self._ring[0] if len(self._ring) == 2 else np.empty(0, self.scan.projections.dtype)
-        self._ring.append(old if old.size >= size else np.empty(size, self.scan.projections.dtype))
-        return self._ring[-1][:size].reshape(shape)
+    def __init__(self, frames: Frames, comm: Comm) -> None:
+        self.frames, self.comm = frames, comm
+        self.shares = shares(frames.shape[0], comm.size)
+        self.mine = self.shares[comm.rank]
+        self._held: NDArray[Any] | None = None
+        self._first_held = 0
+        self._ring: deque[NDArray[Any]] = deque(maxlen=2)
 
-    def _read(
-        self, frames: Frames, rows: range, halo: int, held: bool, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
-        height = self.scan.shape[1]
-        if held and self._held is not None:
-            if halo == 0:
-                first = self._first_held
-                # A view: kernels load the counts from where they are. Steps that write copy it first.
-                return self._held[:, rows.start - first : rows.stop - first : rows.step]
-            return self._held[:, self._clipped(rows, halo) - self._first_held]
-        if halo == 0:
-            return frames.read(slice(None), slice(rows.start, rows.stop, rows.step), out)
-        first, stop = max(0, rows.start - halo), min(height, rows.stop + halo)
-        if out is None:
-            out = np.empty((frames.shape[0], rows.stop - rows.start + 2 * halo, frames.shape[2]), frames.dtype)
-        above = first - (rows.start - halo)
-        inner = out[:, above : above + stop - first]
-        frames.read(slice(None), slice(first, stop), inner)
-        out[:, :above] = inner[:, :1]
-        out[:, above + stop - first :] = inner[:, -1:]
+    def hold(self, rows: range, halo: int) -> None:
+        """Read this rank's frames of some rows, unless they are held already."""
+        if self._held is None:
+            first, stop = max(0, rows.start - halo), min(self.frames.shape[1], rows.stop + halo)
+            self._held = self._from_file(slice(first, stop), None)
+            self._first_held = first
+
+    def read(self, reads: Sequence[range], reuse: bool = False) -> NDArray[Any]:
+        """Give this rank's frames of rows, one run after the other; rows off the detector repeat those at its edge."""
+        height = self.frames.shape[1]
+        if len(reads) == 1 and reads[0].start >= 0 and reads[0][-1] < height:
+            rows = slice(reads[0].start, reads[0].stop, reads[0].step)
+            if self._held is None:
+                return self._from_file(rows, self._memory(len(reads[0])) if reuse else None)
+            first = self._first_held
+            # A view: kernels load the counts from where they are. Steps that write copy it first.
+            return self._held[:, rows.start - first : rows.stop - first : rows.step]
+        if self._held is not None:
+            wanted = np.concatenate([np.arange(run.start, run.stop) for run in reads]) if reads else np.arange(0)
+            return self._held[:, np.clip(wanted, 0, height - 1) - self._first_held]
+        out = np.empty((len(self.mine), sum(map(len, reads)), self.frames.shape[2]), self.frames.dtype)
+        at = 0
+        for run in reads:
+            self._padded(run, out[:, at : at + len(run)])
+            at += len(run)
         return out
 
-    def _clipped(self, rows: range, halo: int) -> NDArray[np.int64]:
-        wanted = np.arange(rows.start, rows.stop, rows.step)
-        if halo:
-            wanted = np.arange(rows.start - halo, rows.stop + halo)
-        return np.clip(wanted, 0, self.scan.shape[1] - 1)
+    def _padded(self, run: range, out: NDArray[Any]) -> None:
+        first, stop = max(0, run.start), min(self.frames.shape[1], run.stop)
+        above = first - run.start
+        inner = out[:, above : above + stop - first]
+        self._from_file(slice(first, stop), inner)
+        out[:, :above] = inner[:, :1]
+        out[:, above + stop - first :] = inner[:, -1:]
+
+    def _from_file(self, rows: slice, out: NDArray[Any] | None) -> NDArray[Any]:
+        return self.frames.read(slice(self.mine.start, self.mine.stop), rows, out)
+
+    def _memory(self, rows: int) -> NDArray[Any]:
+        """Give memory for a block: that of the block before the last one where it is large enough."""
+        shape = (len(self.mine), rows, self.frames.shape[2])
+        size = int(np.prod(shape, dtype=np.int64))
+        old = self._ring[0] if len(self._ring) == 2 else np.empty(0, self.frames.dtype)
+        self._ring.append(old if old.size >= size else np.empty(size, self.frames.dtype))
+        return self._ring[-1][:size].reshape(shape)
+
+    def exchange(self, frames: NDArray[Any], places: Sequence[slice]) -> NDArray[Any]:
+        """Give all frames of this rank's rows."""
+        return reslice(self.comm, frames, self.shares, places)

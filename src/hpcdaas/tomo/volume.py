@@ -16,12 +16,14 @@ import numpy as np
 
 from hpcdaas.backend import Backend, Float32
 from hpcdaas.direct import page_aligned
+from hpcdaas.parallel import Comm, Serial
+from hpcdaas.parallel.split import split_rows
 from hpcdaas.scan import Scan
 from hpcdaas.step import Axis, Step
 from hpcdaas.tomo.block import Block
 from hpcdaas.tomo.field_of_view import output_columns
 from hpcdaas.tomo.plan import BATCH, WAITING, Load, Plan
-from hpcdaas.tomo.source import Source
+from hpcdaas.tomo.source import Rows, Source
 
 
 class Part(Protocol):
@@ -79,23 +81,29 @@ class Volume:
     backend : Backend
     rows : range
         Detector rows to be reconstructed.
+    comm : Comm, optional
+        Ranks that share the work: all of them call what is public here, in the same order.
     """
 
-    def __init__(self, scan: Scan, parts: Sequence[Part], backend: Backend, rows: range) -> None:
+    def __init__(
+        self, scan: Scan, parts: Sequence[Part], backend: Backend, rows: range, comm: Comm | None = None
+    ) -> None:
         self.scan, self.backend, self.rows = scan, backend, rows
+        self.comm = comm or Serial()
         self.parts = [p for p in parts if p.step.axis in (Axis.POINT, Axis.PROJECTION, Axis.SINOGRAM)]
         self.maker = next(p for p in parts if p.step.axis is Axis.SLICE)
         before = [p.step.axis for p in parts]
         self.before_center = parts[: before.index(Axis.SCAN)] if Axis.SCAN in before else []
         self.halo = sum(p.step.halo(p.parameters, scan) for p in self.parts)  # each uses what the one before it made
-        self.source = Source(scan, backend)
+        self.source = Source(scan, backend, self.comm)
         self.clock = Clock()
         self.wide = next((p for p in parts if p.step.name == "extended"), None)
         #: Rotation centre, columns, once it is known.
         self.center: float | None = None
         self.held = False
         self._middle: tuple[Float32, Float32] | None = None
-        self._ahead: Future[Block] | None = None
+        self._raw_middle: Block | None = None
+        self._ahead: Future[Rows] | None = None
 
     @property
     def size(self) -> int:
@@ -112,7 +120,8 @@ class Volume:
         angles, _, columns = self.scan.shape
         fields = [group.frames for group in self.scan.flats]
         fields += [self.scan.darks] if self.scan.darks is not None else []
-        kept = sum(f.shape[0] * f.shape[1] * columns * f.dtype.itemsize for f in fields if f.whole_frames)
+        ranks = self.comm.size
+        kept = sum(-(-f.shape[0] // ranks) * f.shape[1] * columns * f.dtype.itemsize for f in fields if f.whole_frames)
         whole = self.scan.projections.whole_frames
         changing = any(p.step.axis is not Axis.POINT for p in self.parts)
         return Load(
@@ -129,6 +138,7 @@ class Volume:
             whole_frames=whole,
             step=self.rows.step,
             finds_center=self.scan.center is None,
+            ranks=ranks,
         )
 
     def hold(self) -> None:
@@ -137,31 +147,48 @@ class Volume:
         with self.clock.stage("read"):
             self.source.hold(range(self.rows.start, self.rows[-1] + 1), self.halo)
 
+    def _blocks(self, plan: Plan) -> list[range]:
+        """Give the rows that all ranks have in memory at once, block after block."""
+        tall = plan.block * self.comm.size
+        return [self.rows[first : first + tall] for first in range(0, len(self.rows), tall)]
+
     def begin(self, plan: Plan) -> None:
         """Begin to read the first block; nothing else may be read before `run`: files have one reader at a time."""
         if not plan.hold:
             reader = ThreadPoolExecutor(1, "read")
-            self._ahead = reader.submit(self._read, self.rows[: plan.block])
+            self._ahead = reader.submit(self._read, self._blocks(plan)[0])
             reader.shutdown(wait=False)
 
-    def _first(self, rows: range) -> Block:
-        """Give the block that work begins with, which may have been read already, without a centre."""
+    def _first(self, rows: range) -> Rows:
+        """Give what was read of the first block, which may have been done already."""
         ahead, self._ahead = self._ahead, None
-        if ahead is None or rows != self.rows[: len(rows)]:
+        found = ahead.result() if ahead is not None else None
+        if found is None or list(found.spans) != split_rows(rows, self.comm.size):
             return self._read(rows)
-        return replace(ahead.result(), center=self.center)
+        return found
 
-    def center_block(self, most: int = 5) -> Block:
-        """Give the sinograms on which the centre is looked for: a few rows, every step before `center` done."""
+    def _of_first(self, rows: range, halo: int, center: float | None = None) -> Block:
+        """Give a block of some rows to rank 0, and an empty one to the others."""
+        spans = [rows, *[range(0)] * (self.comm.size - 1)]
+        return self.source.block(self.source.read(spans, halo), center)
+
+    def center_block(self, most: int = 5) -> Block | None:
+        """Give the sinograms on which the centre is looked for: a few rows, every step before `center` done.
+
+        Rank 0 gets them, the others None.
+        """
         inner = self.rows[len(self.rows) // 10 : len(self.rows) - len(self.rows) // 10] or self.rows
         chosen = inner[:: max(1, (len(inner) - 1) // (most - 1))][:most]
         with self.clock.stage("center"):
-            if self.halo:
-                single = [self.source.block(range(row, row + 1), self.halo) for row in chosen]
-                blocks = [self._prepared(block, self.before_center) for block in single]
-                joined = np.concatenate([block.values() for block in blocks], axis=1)
-                return replace(blocks[0], data=joined, rows=np.array(chosen), pending=None)
-            return self._prepared(self.source.block(chosen), self.before_center)
+            singly = [range(row, row + 1) for row in chosen] if self.halo else [chosen]
+            blocks = [self._of_first(rows, self.halo) for rows in singly]
+            if self.comm.rank:
+                return None
+            blocks = [self._prepared(block, self.before_center) for block in blocks]
+            if not self.halo:
+                return blocks[0]
+            joined = np.concatenate([block.values() for block in blocks], axis=1)
+            return replace(blocks[0], data=joined, rows=np.array(chosen), pending=None)
 
     def run(self, plan: Plan, sink: Sink, progress: Callable[[int], None], stop: Callable[[], None]) -> None:
         """Reconstruct all rows that the sink doesn't have yet.
@@ -173,18 +200,20 @@ class Volume:
         plan : Plan
         sink : Sink
         progress : callable
-            Told how many slices were made.
+            Told how many slices are done.
         stop : callable
-            Asked at every boundary; raises where the run is to end.
+            Asked at every boundary, on all ranks at the same; raises where the run is to end.
 
         Raises
         ------
         InputError
             If the data can't be used.
         """
-        blocks = [self.rows[i : i + plan.block] for i in range(0, len(self.rows), plan.block)]
-        firsts = range(0, len(self.rows), plan.block)
-        work = [(f, rows) for f, rows in zip(firsts, blocks, strict=True) if not sink.has(f, len(rows))]
+        work, at = [], 0
+        for rows in self._blocks(plan):
+            if not sink.has(at, len(rows)):
+                work.append((at, rows))
+            at += len(rows)
         writing: list[Future[None]] = []
         # One batch is computed while others wait to be written; memory that was touched once is used again.
         ring = cycle(
@@ -195,13 +224,20 @@ class Volume:
                 coming = reader.submit(self._first, work[0][1]) if work else None
                 for i, (first, rows) in enumerate(work):
                     assert coming is not None
-                    block = coming.result()
+                    read = coming.result()
+                    stop()
+                    block = self._exchanged(read)
                     coming = reader.submit(self._read, work[i + 1][1]) if i + 1 < len(work) else None
-                    for at, slices, tally in self._slices(block, rows, ring, stop):
-                        writing.append(writer.submit(self._write, sink, first + at, slices, tally))
-                        progress(len(slices))
+                    own = read.spans[self.comm.rank]
+                    pause = stop if self.comm.size == 1 else _never
+                    for at, slices, tally in self._slices(block, own, ring, pause) if len(own) else ():
+                        place = self.rows.index(own[at])
+                        writing.append(writer.submit(self._write, sink, place, slices, tally))
+                        if self.comm.size == 1:
+                            progress(first + at + len(slices))
                         while len(writing) > WAITING:
                             writing.pop(0).result()
+                    progress(first + len(rows))
                 for future in writing:
                     future.result()
             except BaseException:
@@ -209,31 +245,56 @@ class Volume:
                     future.cancel()
                 raise
 
+    def _exchanged(self, read: Rows) -> Block:
+        with self.clock.stage("exchange" if self.comm.size > 1 else "read"):
+            return self.source.block(read, self.center)
+
     def middle(self) -> tuple[Float32, Float32]:
-        """Give the sinogram of the middle row before and after correction, each (angle, column)."""
-        if self._middle is None:  # it went through in an attempt before this one
-            row = self.rows[len(self.rows) // 2]
-            block = self.source.block(range(row, row + 1), self.halo, self.center)
-            raw = block.data[:, block.halo].astype(np.float32)
-            self._middle = (raw, self._prepared(block, self.parts).values()[:, 0])
+        """Give the sinogram of the middle row before and after correction, each (angle, column), to rank 0."""
+        kept = [found for found in self.comm.gather(self._middle) if found is not None]
+        if kept:
+            self._middle = kept[0]
+        else:  # it went through in an attempt before this one, or nothing did yet
+            block = self._middle_block()
+            raw = block.data[:, block.halo : block.halo + 1].astype(np.float32)
+            if self.comm.rank == 0:
+                self._middle = (
+                    raw[:, 0],
+                    self._prepared(replace(block, center=self.center), self.parts).values()[:, 0],
+                )
+            else:
+                self._middle = (raw, raw)
         return self._middle
 
-    def trial(self, center: float) -> Float32:
-        """Reconstruct the middle row with some centre: (n, n)."""
-        if self.wide is None:
-            block = replace(self.source.empty(), data=self.middle()[1][:, None], center=center)
-        else:  # how the halves are joined depends on the centre
+    def _middle_block(self) -> Block:
+        """Give the block of the middle row to rank 0."""
+        if self._raw_middle is None:
             row = self.rows[len(self.rows) // 2]
-            block = self._prepared(self.source.block(range(row, row + 1), self.halo, center), self.parts)
-        size = block.data.shape[2]
-        out = np.empty((1, size, size), np.float32)
-        self.maker.step.apply(block, self.maker.parameters, out)
-        first: Float32 = out[0]
-        return first
+            self._raw_middle = self._of_first(range(row, row + 1), self.halo)
+        return self._raw_middle
 
-    def _read(self, rows: range) -> Block:
+    def trials(self, centers: Sequence[float]) -> list[Float32]:
+        """Reconstruct the middle row with some centres: (n, n) each, on rank 0; the others get none."""
+        if self.wide is None:
+            sinogram = self.middle()[1][:, None]
+            blocks = [replace(self.source.empty(), data=sinogram, center=center) for center in centers]
+        else:  # how the halves are joined depends on the centre
+            raw = self._middle_block()
+            blocks = [replace(raw, data=raw.data.copy(), center=center) for center in centers]
+        if self.comm.rank:
+            return []
+        slices = []
+        for block in blocks:
+            prepared = block if self.wide is None else self._prepared(block, self.parts)
+            size = prepared.data.shape[2]
+            out = np.empty((1, size, size), np.float32)
+            self.maker.step.apply(prepared, self.maker.parameters, out)
+            slices.append(out[0])
+        return slices
+
+    def _read(self, rows: range) -> Rows:
         with self.clock.stage("read"):
-            return self.source.block(rows, self.halo, self.center, reuse=not self.held)
+            return self.source.read(split_rows(rows, self.comm.size), self.halo, reuse=not self.held)
 
     def _write(self, sink: Sink, first: int, slices: Float32, tally: Counter[str]) -> None:
         with self.clock.stage("write"):
@@ -243,7 +304,6 @@ class Volume:
         self, block: Block, rows: range, ring: Iterator[Float32], stop: Callable[[], None]
     ) -> Iterator[tuple[int, Float32, Counter[str]]]:
         """Correct a block and give its slices in batches, each with its place in the block and what was counted."""
-        stop()
         middle = self.rows[len(self.rows) // 2]
         raw = block.data[:, block.halo + rows.index(middle)].astype(np.float32) if middle in rows else None
         with self.clock.stage("compute"):
@@ -263,7 +323,7 @@ class Volume:
 
     def _prepared(self, block: Block, parts: Sequence[Part]) -> Block:
         """Run steps on a block and cut off its halo."""
-        held = self.held
+        held = self.held and self.comm.size == 1
         for part in parts:
             if held and part.step.axis is not Axis.POINT:
                 block.data, held = block.data.copy(), False  # others look at the held counts too
@@ -271,6 +331,10 @@ class Volume:
         if not block.halo:
             return block
         return _part(block, block.halo, block.data.shape[1] - 2 * block.halo, tally=block.tally)
+
+
+def _never() -> None:
+    """Where there are many ranks, they stop together: between blocks."""
 
 
 def _part(block: Block, first: int, count: int, tally: Counter[str] | None = None) -> Block:

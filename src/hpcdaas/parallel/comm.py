@@ -1,0 +1,298 @@
+"""Ranks that work together: the same verbs for one process and for MPI, which is imported here and nowhere else.
+
+A verb is called by all ranks, in the same order. Before it moves anything all of them agree that they can go on: what
+one has failed with is raised on every rank, so that each cleans up and none waits for ever.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import socket
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcdaas.errors import HpcdaasError, InputError, Interrupted, for_people
+from hpcdaas.parallel.launcher import announced
+
+T = TypeVar("T")
+
+#: Seconds that a rank which has failed waits for the others to hear of it before it ends them all.
+PATIENCE = 10.0
+
+
+class Comm(Protocol):
+    """The verbs.
+
+    Attributes
+    ----------
+    rank, size : int
+        Number of this rank, and of all.
+    local : int
+        Ranks on this node.
+    sharing : int
+        Ranks that use the same cores as this one, itself included.
+    sent : Counter
+        Bytes that this rank has sent to others, and messages, by what they were for.
+    """
+
+    rank: int
+    size: int
+    local: int
+    sharing: int
+    sent: Counter[str]
+
+    def agree(self, flag: bool = False) -> bool:
+        """Meet; say whether any rank has raised its flag."""
+        ...
+
+    def share(self, value: T) -> T:
+        """Give the value of rank 0."""
+        ...
+
+    def gather(self, value: T) -> list[T]:
+        """Give the values of all ranks."""
+        ...
+
+    def largest(self, value: float) -> float:
+        """Give the largest of all ranks' values."""
+        ...
+
+    def add(self, array: NDArray[Any]) -> None:
+        """Add up arrays of one shape, in place."""
+        ...
+
+    def exchange(self, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]]) -> None:
+        """Send contiguous arrays to some ranks while others come in from some; both ends know the shapes."""
+        ...
+
+    def deal(
+        self, sends: NDArray[Any], to: Sequence[int], receives: NDArray[Any], of: Sequence[int], at: Sequence[int]
+    ) -> None:
+        """Send ``to[r]`` items along the first axis to each rank r, in turn; its ``of[r]`` come to ``at[r]`` and on."""
+        ...
+
+    def failed(self, error: BaseException) -> BaseException:
+        """Tell the others that this rank can't go on; gives what is to be raised on all of them."""
+        ...
+
+
+class Serial:
+    """One process: there is nobody to wait for. See `Comm`."""
+
+    rank, size, local, sharing = 0, 1, 1, 1
+
+    def __init__(self) -> None:
+        self.sent: Counter[str] = Counter()
+
+    def agree(self, flag: bool = False) -> bool:
+        """See `Comm.agree`."""
+        return flag
+
+    def share(self, value: T) -> T:
+        """See `Comm.share`."""
+        return value
+
+    def gather(self, value: T) -> list[T]:
+        """See `Comm.gather`."""
+        return [value]
+
+    def largest(self, value: float) -> float:
+        """See `Comm.largest`."""
+        return value
+
+    def add(self, array: NDArray[Any]) -> None:
+        """See `Comm.add`."""
+
+    def exchange(self, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]]) -> None:
+        """See `Comm.exchange`."""
+
+    def deal(
+        self, sends: NDArray[Any], to: Sequence[int], receives: NDArray[Any], of: Sequence[int], at: Sequence[int]
+    ) -> None:
+        """See `Comm.deal`."""
+        receives[at[0] : at[0] + of[0]] = sends
+
+    def failed(self, error: BaseException) -> BaseException:
+        """See `Comm.failed`."""
+        return error
+
+
+class Mpi:
+    """Ranks that an MPI launcher has started. See `Comm`.
+
+    Parameters
+    ----------
+    mpi : module
+        ``mpi4py.MPI``.
+    """
+
+    def __init__(self, mpi: Any) -> None:
+        self._mpi, self._comm = mpi, mpi.COMM_WORLD.Dup()
+        self.rank: int = self._comm.Get_rank()
+        self.size: int = self._comm.Get_size()
+        self.sent: Counter[str] = Counter()
+        self._raised: BaseException | None = None
+        here = socket.gethostname()
+        cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+        beside = [other for host, other in self._comm.allgather((here, cores)) if host == here]
+        self.local = len(beside)
+        self.sharing = sum(not cores.isdisjoint(other) for other in beside) or self.local
+
+    def agree(self, flag: bool = False) -> bool:
+        """See `Comm.agree`."""
+        return self._meet(flag)
+
+    def share(self, value: T) -> T:
+        """See `Comm.share`."""
+        self._meet()
+        shared: T = self._comm.bcast(value if self.rank == 0 else None)
+        return shared
+
+    def gather(self, value: T) -> list[T]:
+        """See `Comm.gather`."""
+        self._meet()
+        values: list[T] = self._comm.allgather(value)
+        return values
+
+    def largest(self, value: float) -> float:
+        """See `Comm.largest`."""
+        self._meet()
+        return float(self._comm.allreduce(value, self._mpi.MAX))
+
+    def add(self, array: NDArray[Any]) -> None:
+        """See `Comm.add`."""
+        self._meet()
+        self._comm.Allreduce(self._mpi.IN_PLACE, array)
+        self.sent["reduced"] += array.nbytes
+        self.sent["reductions"] += 1
+
+    def exchange(self, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]]) -> None:
+        """See `Comm.exchange`."""
+        self._meet()
+        pending = [self._comm.Irecv(array, source) for source, array in receives.items()]
+        pending += [self._comm.Isend(array, target) for target, array in sends.items()]
+        self._mpi.Request.Waitall(pending)
+        self.sent["exchanged"] += sum(array.nbytes for array in sends.values())
+        self.sent["exchange messages"] += len(sends)
+
+    def deal(
+        self, sends: NDArray[Any], to: Sequence[int], receives: NDArray[Any], of: Sequence[int], at: Sequence[int]
+    ) -> None:
+        """See `Comm.deal`."""
+        self._meet()
+        each = math.prod(receives.shape[1:]) * receives.dtype.itemsize
+        item = self._mpi.BYTE.Create_contiguous(each).Commit()  # counts of bytes would not fit into 31 bits
+        try:
+            self._comm.Alltoallv([sends, to, None, item], [receives, of, at, item])
+        finally:
+            item.Free()
+        others = sum(to) - to[self.rank]
+        self.sent["dealt"] += each * others
+        self.sent["deals"] += sum(1 for rank, count in enumerate(to) if count and rank != self.rank)
+
+    def failed(self, error: BaseException) -> BaseException:
+        """See `Comm.failed`."""
+        if error is self._raised:
+            return error
+        try:
+            self._meet(error=error)
+        except HpcdaasError as shared:
+            return shared
+        except Exception as broken:  # MPI itself, which has nothing more to say to the others
+            self._end(error, broken)
+        self._end(error)
+
+    def _meet(self, flag: bool = False, error: BaseException | None = None) -> bool:
+        """Take the worst of all ranks' states; raise what failed. A rank that has failed itself waits for a while."""
+        worst = np.array([_FAILED if error else int(flag)], np.int32)
+        request = self._comm.Iallreduce(self._mpi.IN_PLACE, worst, self._mpi.MAX)
+        if error is None:
+            request.Wait()
+        else:
+            until = time.monotonic() + PATIENCE
+            while not request.Test():
+                if time.monotonic() > until:
+                    self._end(error)
+                time.sleep(0.01)
+        if worst[0] == _FAILED:
+            self._raise(error)
+        return bool(worst[0])
+
+    def _raise(self, error: BaseException | None) -> NoReturn:
+        """Raise on all ranks what the first of those that failed has to say."""
+        mine = None if error is None else pickle.dumps(_told(error, self.rank))
+        said = [text for text in self._comm.allgather(mine) if text is not None]
+        kind, message, hint, host, rank = pickle.loads(said[0])
+        alone = f"Rank {rank} on {host}: " if len(said) < self.size else ""
+        self._raised = kind(alone + message, hint)
+        raise self._raised from error
+
+    def _end(self, error: BaseException, broken: BaseException | None = None) -> NoReturn:
+        """End all ranks at once: they can't be told any other way."""
+        said = for_people(error)
+        print(f"hpcdaas: rank {self.rank} on {socket.gethostname()}: {said}", file=sys.stderr, flush=True)
+        if broken is not None:
+            print(f"hpcdaas: and MPI said: {broken}", file=sys.stderr, flush=True)
+        with suppress(Exception):
+            self._comm.Abort(said.exit_code)
+        os._exit(said.exit_code)
+
+
+_FAILED = 2
+
+
+def _told(error: BaseException, rank: int) -> tuple[type[HpcdaasError], str, str, str, int]:
+    """Give what the other ranks are told of an error."""
+    said = for_people(error)
+    kind = next(kind for kind in (InputError, Interrupted, HpcdaasError) if isinstance(said, kind))
+    return kind, said.message, said.hint, socket.gethostname(), rank
+
+
+@contextmanager
+def together(comm: Comm) -> Iterator[None]:
+    """See to it that what one rank fails with inside ends all of them, with the same error."""
+    try:
+        yield
+        comm.agree()
+    except BaseException as error:
+        shared = comm.failed(error)
+        if shared is error:
+            raise
+        raise shared from error
+
+
+@cache
+def world() -> Comm:
+    """Give the ranks that the program was started as.
+
+    Raises
+    ------
+    InputError
+        If a launcher announces more than one rank, and mpi4py is missing or belongs to another MPI: as many
+        single runs on one file must not happen.
+    """
+    found = announced()
+    if found is None:
+        return Serial()
+    started = f"{found.launcher} started {found.ranks} ranks"
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{started}, and mpi4py can't be used: {reason}.", "pip install 'hpcdaas[mpi]'") from error
+    if MPI.COMM_WORLD.Get_size() == 1:
+        library = MPI.Get_library_version().strip("\0 \n").splitlines()[0]
+        raise InputError(
+            f"{started}, and mpi4py, which uses {library}, sees one.", "Use the launcher of the same MPI as mpi4py."
+        )
+    return Mpi(MPI)
