@@ -13,7 +13,7 @@ import numpy as np
 
 from common import Goal, Report, interleave, options, per_piece, timed
 from hpcdaas.backend.cpu import CpuBackend
-from peers import Peers, peer_options
+from peers import TOMOGRAPHY, Peers, peer_options
 from tomo_job import Job, make_job
 
 ONE, TWO = "filtered, one thread", "filtered, two threads"
@@ -50,13 +50,13 @@ def peak_task(multiply_adds: float) -> Callable[[], float]:
 
 def main() -> None:
     parser = options(__doc__ or "", repeats=3)
-    peer_options(parser)
+    peer_options(parser, TOMOGRAPHY)
     given = parser.parse_args()
     columns, angles, slices = (128, 90, 16) if given.quick else (2048, 1500, 16)
     job = make_job(columns, angles, slices)
     settings = {"columns": columns, "angles": angles, "slices": slices, "rounds": given.repeats}
     report = Report("backproject", settings, notes=["Times are per slice."])
-    with Peers(given, report, columns, angles, ("astra",)) as peers:
+    with Peers(given, report, TOMOGRAPHY, [str(columns), str(angles)], ("astra",)) as peers:
         tasks = per_piece(own_tasks(job), slices) | {PEAK: peak_task(2.0 * angles * columns**2)}
         rounds = interleave(tasks | peers.tasks, given.repeats)
     if "ASTRA FBP" in rounds:

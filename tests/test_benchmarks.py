@@ -17,17 +17,18 @@ sys.path.insert(0, str(FOLDER))
 
 from common import Goal, Rounds, interleave  # noqa: E402
 from hpcdaas.backend.reference import ReferenceBackend  # noqa: E402
+from ptycho_job import Found, Reference  # noqa: E402
 from tomo_job import definition, make_job, random_pixels, relative_error  # noqa: E402
 
-FROM_FILES, ALONE = {"file_to_file", "preview"}, {"views"}
+FROM_FILES, AGAINST_PEERS = {"file_to_file", "preview", "ptycho"}, {"fbp", "backproject", "ptycho"}
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("bench_*.py")), ids=lambda path: path.stem)
 def test_quick_run_writes_valid_json(path: Path, tmp_path: Path) -> None:
     name = path.stem.removeprefix("bench_")
     out = tmp_path / "figures.json"
-    where = ["--scratch", tmp_path] if name in FROM_FILES else ["--peers-python", tmp_path / "none"]
-    where = [] if name in ALONE else where
+    where = ["--scratch", tmp_path] if name in FROM_FILES else []
+    where += ["--peers-python", tmp_path / "none"] if name in AGAINST_PEERS else []
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "XDG_DATA_HOME": str(tmp_path)}
     command = [sys.executable, path, "--quick", "--repeats", "1", "--json", out, *where]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -58,6 +59,15 @@ def test_raw_counts_give_the_line_integrals_back() -> None:
     correction.net[:] = 20000  # an even beam
     lines, _ = ReferenceBackend().correct(counts, correction)
     np.testing.assert_allclose(lines[:, 0], np.clip(job.data[:, 0], 0, 8), atol=1e-3)
+
+
+def test_objects_whose_first_pixels_differ_are_compared_at_the_same_place() -> None:
+    rng = np.random.default_rng(0)
+    whole, places = np.exp(1j * rng.random((80, 90))), rng.uniform(20, 60, (5, 2))
+    reference = Reference("itself", Found(whole, places), (slice(20, 60), slice(25, 70)))
+    other = Found(2j * whole[7:, 11:], places - (7, 11))
+    assert reference.correlation(other).min() > 0.999
+    assert reference.correlation(Found(whole[::-1, ::-1], places)).mean() < 0.5
 
 
 def test_rounds_are_interleaved_and_compared_within_a_round() -> None:

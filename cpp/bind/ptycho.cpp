@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "arrays.hpp"
+#include "beside.hpp"
 #include "hpcdaas/views.hpp"
 
 namespace {
@@ -80,10 +81,38 @@ struct SumArrays {
 
 py::tuple answer(const Misfit& m) { return py::make_tuple(m.error, m.counts, m.likelihood); }
 
-void check_bounds(const std::vector<int>& bounds, int count) {
-    require(bounds.size() > 1 && bounds.front() == 0 && bounds.back() == count, "batches cover the views");
-    for (std::size_t i = 1; i < bounds.size(); ++i) require(bounds[i] > bounds[i - 1], "a batch is empty");
-}
+// Groups of views: bounds[i] … bounds[i + 1] − 1 of the selection; with other ranks theirs follow this rank's in each.
+struct Groups {
+    Selection views;
+    std::vector<int> bounds;
+    std::unique_ptr<PyBeside> beside;
+
+    Groups(const Views& v, const Fields& f, Selection selected, std::vector<int> own, const py::object& python)
+        : views(std::move(selected)), bounds(std::move(own)) {
+        const int count = static_cast<int>(views.frame.size());
+        require(bounds.size() > 1 && bounds.front() == 0 && bounds.back() == count, "batches cover the views");
+        for (std::size_t i = 1; i < bounds.size(); ++i)
+            require(bounds[i] > bounds[i - 1] || (!python.is_none() && bounds[i] == bounds[i - 1]), "a batch is empty");
+        if (python.is_none()) return;
+        beside = std::make_unique<PyBeside>(python, bounds, v, f.height, f.width);
+        insert(python.attr("near").cast<Ints>(), python.attr("bounds").cast<std::vector<int>>());
+    }
+
+private:
+    void insert(const Ints& near, const std::vector<int>& others) {
+        require(near.ndim() == 2 && near.shape(1) == 2, "corners are (view, 2)");
+        require(others.size() == bounds.size() && others.back() <= near.shape(0), "the other ranks have as many groups");
+        Selection merged;
+        std::vector<int> edges{0};
+        for (std::size_t b = 1; b < bounds.size(); ++b) {
+            for (int i = bounds[b - 1]; i < bounds[b]; ++i) add(merged, views.frame[i], views.y[i], views.x[i]);
+            for (int i = others[b - 1]; i < others[b]; ++i) add(merged, -1, near.at(i, 0), near.at(i, 1));
+            edges.push_back(static_cast<int>(merged.y.size()));
+        }
+        views = std::move(merged), bounds = std::move(edges);
+    }
+    static void add(Selection& s, int frame, int y, int x) { s.frame.push_back(frame), s.y.push_back(y), s.x.push_back(x); }
+};
 
 std::vector<float> flat(const std::optional<Complex>& a) {
     if (!a) return {};
@@ -197,16 +226,16 @@ void bind_ptycho(py::module_& m) {
         .def(
             "pie",
             [](Views& v, const py::array& frames, const Ints& frame, const Ints& corners, const std::vector<int>& bounds,
-               Complex object, Complex probe, float object_alpha, float probe_alpha, float object_step,
-               float probe_step) {
+               Complex object, Complex probe, float object_alpha, float probe_alpha, float object_step, float probe_step,
+               const py::object& beside) {
                 const Fields f = fields(v, object, probe);
-                const Selection s = selection(v, f, frame, corners, frames.shape(0));
+                const Groups groups(v, f, selection(v, f, frame, corners, frames.shape(0)), bounds, beside);
                 const FrameStack stored = stack(v, frames);
-                check_bounds(bounds, static_cast<int>(s.frame.size()));
                 Misfit found;
                 {
                     py::gil_scoped_release release;
-                    found = v.pie(stored, s.group(), bounds, f, {object_alpha, probe_alpha, object_step, probe_step});
+                    found = v.pie(stored, groups.views.group(), groups.bounds, f,
+                                  {object_alpha, probe_alpha, object_step, probe_step}, groups.beside.get());
                 }
                 return answer(found);
             })
@@ -214,18 +243,18 @@ void bind_ptycho(py::module_& m) {
             "lsq",
             [](Views& v, const py::array& frames, const Ints& frame, const Ints& corners, const std::vector<int>& bounds,
                Complex object, Complex probe, float damping, float regularization, bool move_object, bool move_probe,
-               std::optional<SumArrays> sums) {
+               std::optional<SumArrays> sums, const py::object& beside) {
                 const Fields f = fields(v, object, probe);
-                const Selection s = selection(v, f, frame, corners, frames.shape(0));
+                const Groups groups(v, f, selection(v, f, frame, corners, frames.shape(0)), bounds, beside);
                 const FrameStack stored = stack(v, frames);
-                check_bounds(bounds, static_cast<int>(s.frame.size()));
                 const Sums wanted = sums ? sums->pointers(v, f) : Sums{};
                 require(!sums || (wanted.object && wanted.weight), "the object's sums are wanted");
                 LsqFound found;
                 {
                     py::gil_scoped_release release;
-                    found = v.lsq(stored, s.group(), bounds, f,
-                                  {damping, regularization, move_object, move_probe, sums.has_value()}, wanted);
+                    found = v.lsq(stored, groups.views.group(), groups.bounds, f,
+                                  {damping, regularization, move_object, move_probe, sums.has_value()}, wanted,
+                                  groups.beside.get());
                 }
                 return py::make_tuple(found.misfit.error, found.misfit.counts, found.misfit.likelihood,
                                       found.object_step, found.probe_step);

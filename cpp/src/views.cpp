@@ -68,8 +68,9 @@ Window Views::window(const Fields& f, const Group& g, int view, int q, int y, in
             n_, rows};
 }
 
-Views::Block Views::slots(const Group& group, int from, int count) const {
-    return {group, from, count, {slots_.data(), pitch_, stride_}, stride_ * modes_, false};
+Views::Block Views::slots(const Group& group, const std::vector<int>& bounds, int b, const Beside* beside) const {
+    const int all = bounds[b + 1] - bounds[b];
+    return {group, bounds[b], beside ? beside->own[b] : all, all, {slots_.data(), pitch_, stride_}, stride_ * modes_, false};
 }
 
 std::pair<int, int> Views::share(int total, int thread) const {
@@ -145,9 +146,9 @@ Misfit Views::all(const Group& group, const Fields& fields, const Sums& sums, fl
         Work& work = work_[thread];
         const auto [from, to] = share(group.count, thread);
         const Waves waves{stored, static_cast<std::size_t>(n_), 2 * pixels};
-        const Block block{group, from, to - from, waves, 2 * pixels * modes_, stored != nullptr};
+        const Block block{group, from, to - from, to - from, waves, 2 * pixels * modes_, stored != nullptr};
         if (sums.weight || sums.probe_weight)
-            add_weights({group, 0, group.count, waves, block.size, false}, fields, sums, thread, team);
+            add_weights({group, 0, group.count, group.count, waves, block.size, false}, fields, sums, thread, team);
         const Sums own{sums.object && thread > 0 ? own_sum(block, fields, work) : sums.object, nullptr, sums.probe, nullptr};
         for (int i = 0; i < block.count; ++i)
             misfits[from + i] = each(block, i, work, [&](int y, int rows, const Waves& chi) {

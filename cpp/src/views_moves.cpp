@@ -1,6 +1,7 @@
 // Algorithms that move object and probe after each group of views: rPIE and LSQ-ML.
 #include <array>
 #include <cmath>
+#include <exception>
 
 #include "views_parts.hpp"
 
@@ -13,6 +14,29 @@ int largest_of(const std::vector<int>& bounds) {
     return most;
 }
 
+// One thread has a word with the other ranks. What goes wrong there is kept until the threads have ended.
+class Word {
+public:
+    explicit Word(Beside* beside) : beside_(beside) {}
+    template <class Say>
+    void have(int thread, Say&& say) {
+        if (thread != 0) return;
+        try {
+            say(*beside_);
+        } catch (...) {
+            error_ = std::current_exception();
+        }
+    }
+    bool failed() const { return error_ != nullptr; }
+    void rethrow() const {
+        if (error_) std::rethrow_exception(error_);
+    }
+
+private:
+    Beside* beside_;
+    std::exception_ptr error_;
+};
+
 }  // namespace
 
 // Room for a batch's sums on the object's grid.
@@ -22,8 +46,8 @@ void Views::begin_moves(const Fields& fields) {
     if (step_.size() < 2 * plane * objects_) step_ = Buffer(2 * plane * objects_);
 }
 
-// Adds what all threads say of this thread's rows of the probe to what the first one does; gives the largest Σ|O|².
-float Views::gather_probe(int thread) {
+// Adds what all threads say of this thread's rows of the probe to what the first one does.
+void Views::gather_probe(int thread) {
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
     const auto [first, last] = share(n_, thread);
     const std::size_t at = static_cast<std::size_t>(first) * n_;
@@ -34,7 +58,12 @@ float Views::gather_probe(int thread) {
         for (int m = 0; m < probes_; ++m)
             level_.add(work_[t].probe.data() + 2 * (m * pixels + at), 2 * some, all.probe.data() + 2 * (m * pixels + at));
     }
-    return level_.largest(all.probe_weight.data() + at, some);
+}
+
+// The largest Σ|O|² of this thread's rows.
+float Views::most_light(int thread) const {
+    const auto [first, last] = share(n_, thread);
+    return level_.largest(work_[0].probe_weight.data() + static_cast<std::size_t>(first) * n_, (last - first) * n_);
 }
 
 // Moves this thread's rows of the probe by the first thread's sums, and forgets everyone's.
@@ -98,9 +127,9 @@ Misfit Views::pie_one(const FrameStack& frames, const Block& block, const Fields
 // One team of threads goes over all batches: what the views say; the largest weight of the object's step; the step, and
 // the same for the probe.
 Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vector<int>& bounds, const Fields& fields,
-                  const PieStep& step) {
+                  const PieStep& step, Beside* beside) {
     const int batches = static_cast<int>(bounds.size()) - 1, most = largest_of(bounds);
-    const bool single = most == 1;
+    const bool single = most == 1 && !beside;
     const int threads = single ? 1 : threads_;
     begin(threads == 1 ? 0 : most);
     begin_moves(fields);
@@ -110,6 +139,8 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
     const Sums sums{object ? step_.data() : nullptr, object ? weight_.data() : nullptr,
                     probe ? work_[0].probe.data() : nullptr, probe ? work_[0].probe_weight.data() : nullptr};
     Team team;
+    Word word(beside);
+    float shared_light = 0;
 #pragma omp parallel num_threads(threads)
     {
         const int thread = omp_get_thread_num();
@@ -124,7 +155,7 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
         work.light = power(fields, first, last - first);
         team.meet();
         for (int b = 0; b < batches; ++b) {
-            Block block = slots(group, bounds[b], bounds[b + 1] - bounds[b]);
+            Block block = slots(group, bounds, b, beside);
             if (threads == 1) block.first.data = nullptr;
             if (single) {
                 misfits[block.from] = pie_one(frames, block, fields, step, work);
@@ -133,16 +164,32 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
             visit(block, fields, sums, thread, team, [&](int i, Work& mine, auto&& take) {
                 misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
             });
-            const float most_light = largest(&Work::light);
-            collect(block, fields, sums, thread, [&](int y, int x0, int x1) {
+            float light = largest(&Work::light);
+            const auto move = [&](int y, int x0, int x1) {
                 const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
                 for (int k = 0; object && k < objects_; ++k)
                     level_.step_by(step_.data() + 2 * (k * plane + at), weight_.data() + at, x1 - x0, step.object_alpha,
-                                   most_light, step.object_step, fields.object + 2 * (k * plane + at));
-            });
+                                   light, step.object_step, fields.object + 2 * (k * plane + at));
+            };
+            if (beside) {
+                collect(block, fields, sums, thread, [](int, int, int) {});
+                if (probe) gather_probe(thread);
+                team.meet();
+                word.have(thread, [&](Beside& others) {
+                    shared_light = light;
+                    others.sums(b, sums.object, sums.probe, sums.probe_weight, shared_light);
+                });
+                team.meet();
+                if (word.failed()) break;
+                light = shared_light;
+                runs(block, fields, thread, move);
+            } else {
+                collect(block, fields, sums, thread, move);
+            }
             team.meet();
             if (probe) {
-                work.largest = gather_probe(thread);
+                if (!beside) gather_probe(thread);
+                work.largest = most_light(thread);
                 team.meet();
                 move_probe(fields, step, largest(&Work::largest), thread);
                 power(fields, first, last - first);
@@ -150,6 +197,7 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
             }
         }
     }
+    word.rethrow();
     return total(misfits);
 }
 
@@ -194,7 +242,7 @@ std::array<double, 2> Views::best_step(const Block& block, int i, const Fields& 
 
 // In each group: χ; its directions ΔO and ΔP; the steps of all views along them; the move by the steps' means.
 LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vector<int>& bounds, const Fields& fields,
-                    const LsqStep& step, const Sums& sums) {
+                    const LsqStep& step, const Sums& sums, Beside* beside) {
     const int groups = static_cast<int>(bounds.size()) - 1;
     begin(largest_of(bounds));
     begin_moves(fields);
@@ -205,6 +253,9 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
     const Sums wanted{step.object ? step_.data() : nullptr, step.object ? weight_.data() : nullptr,
                       step.probe ? probe_step_.data() : nullptr, nullptr};
     Team team;
+    Word word(beside);
+    float shared_light = 0;
+    std::array<double, 2> shared_steps{};
 #pragma omp parallel num_threads(threads_)
     {
         const int thread = omp_get_thread_num();
@@ -215,16 +266,19 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
         power(fields, first, last - first);
         team.meet();
         for (int b = 0; b < groups; ++b) {
-            const Block block = slots(group, bounds[b], bounds[b + 1] - bounds[b]);
+            const Block block = slots(group, bounds, b, beside);
             visit(block, fields, wanted, thread, team, [&](int i, Work& mine, auto&& take) {
                 misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
             });
-            float most_light = 0;
-            for (int t = 0; t < active_; ++t) most_light = std::max(most_light, work_[t].light);
-            collect(block, fields, wanted, thread,
-                    [&](int y, int x0, int x1) { direct(fields, step, sums, most_light, y, x0, x1); });
+            float light = 0;
+            for (int t = 0; t < active_; ++t) light = std::max(light, work_[t].light);
+            const auto directed = [&](int y, int x0, int x1) { direct(fields, step, sums, light, y, x0, x1); };
+            if (beside)
+                collect(block, fields, wanted, thread, [](int, int, int) {});
+            else
+                collect(block, fields, wanted, thread, directed);
             team.meet();
-            const float mean = 1.0f / static_cast<float>(block.count);
+            const float mean = 1.0f / static_cast<float>(beside ? beside->all[b] : block.count);
             for (int m = 0; step.probe && m < probes_; ++m) {
                 const std::size_t at = 2 * m * pixels + start;
                 std::fill_n(probe_step_.data() + at, 2 * some, 0.0f);
@@ -234,31 +288,52 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
                 }
             }
             team.meet();
+            if (beside) {
+                word.have(thread, [&](Beside& others) {
+                    shared_light = light;
+                    others.sums(b, wanted.object, wanted.probe, nullptr, shared_light);
+                });
+                team.meet();
+                if (word.failed()) break;
+                light = shared_light;
+                runs(block, fields, thread, directed);
+                team.meet();
+            }
             for (int i = team.take(); i < block.count; i = team.take())
                 steps[block.from + i] = best_step(block, i, fields, step);
             team.meet();
-            double object_step = 0, probe_step = 0;
-            for (int i = 0; i < block.count; ++i) {
-                object_step += steps[block.from + i][0] * mean;
-                probe_step += steps[block.from + i][1] * mean;
+            std::array<double, 2> along{};
+            for (int i = 0; i < block.count; ++i)
+                for (int k = 0; k < 2; ++k) along[k] += steps[block.from + i][k] * mean;
+            if (beside) {
+                word.have(thread, [&](Beside& others) {
+                    shared_steps = along;
+                    others.steps(b, shared_steps[0], shared_steps[1]);
+                });
+                team.meet();
+                if (word.failed()) break;
+                along = shared_steps;
             }
             if (step.object && !step.compact)
                 runs(block, fields, thread, [&](int y, int x0, int x1) {
                     const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
                     for (int k = 0; k < objects_; ++k)
                         level_.step_by(step_.data() + 2 * (k * plane + at), nullptr, x1 - x0, 0, 0,
-                                       static_cast<float>(object_step), fields.object + 2 * (k * plane + at));
+                                       static_cast<float>(along[0]), fields.object + 2 * (k * plane + at));
                 });
             for (int m = 0; step.probe && m < probes_; ++m)
                 level_.step_by(probe_step_.data() + 2 * m * pixels + start, nullptr, some, 0, 0,
-                               static_cast<float>(probe_step), probe_mode(fields, m) + start);
+                               static_cast<float>(along[1]), probe_mode(fields, m) + start);
             power(fields, first, last - first);
             team.meet();
         }
     }
+    word.rethrow();
     LsqFound found;
     found.misfit = total(misfits);
-    for (const auto& s : steps) found.object_step += s[0] / group.count, found.probe_step += s[1] / group.count;
+    int views = 0;
+    for (int b = 0; b < groups; ++b) views += beside ? beside->own[b] : bounds[b + 1] - bounds[b];
+    for (const auto& s : steps) found.object_step += s[0] / std::max(views, 1), found.probe_step += s[1] / std::max(views, 1);
     return found;
 }
 

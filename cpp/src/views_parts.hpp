@@ -119,10 +119,11 @@ struct Views::Work {
     float light = 0, largest = 0;  // most Σ|P|², most Σ|O|² of this thread's rows
 };
 
-// Some views of a group and where their waves are kept.
+// Some views of a group and where their waves are kept. Behind them may be views of other ranks, which have no waves here
+// and touch the object, as far as it is here, all the same.
 struct Views::Block {
     const Group& group;
-    int from, count;
+    int from, count, all;
     Waves first;       // those of view `from`, or of slot 0
     std::size_t size;  // floats between views
     bool stored;       // in the group's slots
@@ -231,10 +232,14 @@ Misfit Views::change(const FrameStack& frames, const Block& block, int i, const 
 template <class Each>
 void Views::runs(const Block& b, const Fields& f, int thread, Each&& each) {
     Touching& touching = work_[thread].touching;
-    touching.begin(b.group, b.from, b.count);
+    touching.begin(b.group, b.from, b.all);
     int low = f.height, high = 0;
-    for (int i = 0; i < b.count; ++i) low = std::min(low, b.y(i)), high = std::max(high, b.y(i) + n_);
-    const auto total = static_cast<std::int64_t>(b.count) * n_;
+    std::int64_t total = 0;
+    for (int i = 0; i < b.all; ++i) {
+        const int top = std::max(0, b.y(i)), bottom = std::min(f.height, b.y(i) + n_);
+        low = std::min(low, top), high = std::max(high, bottom);
+        total += bottom - top;
+    }
     const std::int64_t begin = total * thread / active_, end = total * (thread + 1) / active_;
     std::int64_t before = 0;
     for (int y = low; y < high; ++y) {
@@ -245,12 +250,12 @@ void Views::runs(const Block& b, const Fields& f, int thread, Each&& each) {
         if (!mine || here == 0) continue;
         int start = -1, stop = -1;
         for (const int i : touching.by_x) {
-            const int x = b.x(i);
+            const int x = std::max(0, b.x(i));
             if (x > stop) {
                 if (start >= 0) each(y, start, stop);
                 start = x;
             }
-            stop = x + n_;
+            stop = std::min(f.width, b.x(i) + n_);
         }
         each(y, start, stop);
     }
@@ -280,7 +285,7 @@ void Views::collect(const Block& block, const Fields& fields, const Sums& sums, 
         if (active_ > 1) {
             if (sums.object) clear(fields, sums.object, y, x0, x1);
             for (const int i : work.touching.in_order) {
-                if (block.x(i) < x0 || block.x(i) >= x1) continue;
+                if (i >= block.count || block.x(i) < x0 || block.x(i) >= x1) continue;
                 const int r = y - block.y(i);
                 const Waves waves = block.waves(i);
                 add(block, i, r, 1, {waves.row(0, r), waves.pitch, waves.stride}, fields, sums, work);

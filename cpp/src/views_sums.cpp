@@ -34,10 +34,12 @@ float Views::power(const Fields& fields, int y, int rows) {
 
 // Adds `power_` at the views of a row that lie from x0 to x1.
 void Views::weigh(const Block& block, const Fields& f, float* weight, int thread, int y, int x0, int x1) const {
-    for (const int i : work_[thread].touching.in_order)
-        if (block.x(i) >= x0 && block.x(i) < x1)
-            level_.add(power_.data() + static_cast<std::size_t>(y - block.y(i)) * n_, n_,
-                       weight + static_cast<std::size_t>(y) * f.width + block.x(i));
+    for (const int i : work_[thread].touching.in_order) {
+        const int left = std::max(0, block.x(i)), right = std::min(f.width, block.x(i) + n_);
+        if (left >= x0 && left < x1)
+            level_.add(power_.data() + static_cast<std::size_t>(y - block.y(i)) * n_ + (left - block.x(i)), right - left,
+                       weight + static_cast<std::size_t>(y) * f.width + left);
+    }
 }
 
 // The same from 0, for all rows of this thread; gives the largest. Apart from the waves, since it then takes no part of

@@ -57,9 +57,21 @@ struct LsqStep {
     bool compact;          // the object is moved by the caller, after all groups
 };
 
+// The other ranks of a run: their views of a group that reach into this rank's part of the object, and a word with them.
+// A group's own views come first, then the others', whose windows may reach beyond the part.
+struct Beside {
+    std::vector<int> own;  // views of each group that are this rank's
+    std::vector<int> all;  // and those of all ranks, near or far
+    virtual ~Beside() = default;
+    // Completes a group's sums, of which those that aren't wanted are null, and the largest Σ|P|².
+    virtual void sums(int group, float* object, float* probe, float* probe_weight, float& light) = 0;
+    // Adds up what all ranks' views say of the group's steps.
+    virtual void steps(int group, double& object, double& probe) = 0;
+};
+
 struct LsqFound {
     Misfit misfit;
-    double object_step = 0, probe_step = 0;  // means over views
+    double object_step = 0, probe_step = 0;  // means over this rank's views
 };
 
 // Exit waves ψ[view][probe mode][object mode] are made, sent to the detector and back.
@@ -85,9 +97,9 @@ public:
     void overlap(const Group& group, const Fields& fields, float* waves, const Sums& sums);
     // Batches are views bounds[i] … bounds[i + 1] − 1 of the group.
     Misfit pie(const FrameStack& frames, const Group& group, const std::vector<int>& bounds, const Fields& fields,
-               const PieStep& step);
+               const PieStep& step, Beside* beside = nullptr);
     LsqFound lsq(const FrameStack& frames, const Group& group, const std::vector<int>& bounds, const Fields& fields,
-                 const LsqStep& step, const Sums& sums);
+                 const LsqStep& step, const Sums& sums, Beside* beside = nullptr);
 
     int n() const { return n_; }
     int probes() const { return probes_; }
@@ -138,12 +150,13 @@ private:
     float* own_sum(const Block& block, const Fields& fields, Work& work) const;
     void sum_objects(const Fields& fields, const Sums& sums, int thread);
     void sum_probes(const Sums& sums, int thread);
-    float gather_probe(int thread);
+    void gather_probe(int thread);
+    float most_light(int thread) const;
     void move_probe(const Fields& fields, const PieStep& step, float most, int thread);
     Window window(const Fields& f, const Group& g, int view, int q, int y, int rows) const;
     float* probe_mode(const Fields& f, int m) const { return f.probe + 2 * static_cast<std::size_t>(m) * n_ * n_; }
     Frame frame(const FrameStack& frames, int index) const;
-    Block slots(const Group& group, int from, int count) const;
+    Block slots(const Group& group, const std::vector<int>& bounds, int b, const Beside* beside) const;
     std::pair<int, int> share(int total, int thread) const;
 
     const Level& level_;

@@ -10,13 +10,16 @@ import numpy as np
 from hpcdaas import _core
 from hpcdaas.backend.views import (
     Batch,
+    Beside,
     Complex64,
+    Int32,
     LsqFound,
     LsqStep,
     Misfit,
     Noise,
     PieStep,
     Sums,
+    Touched,
     ViewSetup,
 )
 
@@ -73,20 +76,29 @@ class CpuViews:
         """See `hpcdaas.backend.views.Views.overlap`."""
         self._views.overlap(batch.corners, batch.slot, object_, probe, waves, _sums(sums))
 
-    def pie(self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: PieStep) -> Misfit:
+    def pie(
+        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: PieStep,
+        beside: Beside | None = None,
+    ) -> Misfit:  # fmt: skip
         """See `hpcdaas.backend.views.Views.pie`."""
-        found = self._views.pie(batch.frames, batch.frame, batch.corners, bounds, object_, probe, *step)
+        found = self._views.pie(batch.frames, batch.frame, batch.corners, bounds, object_, probe, *step, beside)
         return Misfit(*found)
 
     def lsq(
-        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: LsqStep, sums: Sums | None
-    ) -> LsqFound:
+        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: LsqStep, sums: Sums | None,
+        beside: Beside | None = None,
+    ) -> LsqFound:  # fmt: skip
         """See `hpcdaas.backend.views.Views.lsq`."""
         wanted = None if sums is None else _sums(sums)
         *misfit, object_step, probe_step = self._views.lsq(
-            batch.frames, batch.frame, batch.corners, bounds, object_, probe, *step, wanted
+            batch.frames, batch.frame, batch.corners, bounds, object_, probe, *step, wanted, beside
         )
         return LsqFound(Misfit(*misfit), object_step, probe_step)
+
+    def touched(self, corners: Int32, box: tuple[int, int, int, int]) -> Touched:
+        """See `hpcdaas.backend.views.Views.touched`."""
+        found: Touched = _core.Touched(corners, self.setup.n, box)
+        return found
 
 
 def _sums(sums: Sums) -> Any:

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from hpcdaas.backend.views import (
     Batch,
+    Beside,
     Complex64,
+    Int32,
     LsqFound,
     LsqStep,
     Misfit,
     Noise,
     PieStep,
     Sums,
+    Touched,
     ViewSetup,
 )
 
@@ -115,35 +118,44 @@ class ReferenceViews:
         for view, slot in enumerate(_slots(batch)):
             self._add(batch, view, object_, probe, waves[slot], sums)
 
-    def pie(self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: PieStep) -> Misfit:
+    def pie(
+        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: PieStep,
+        beside: Beside | None = None,
+    ) -> Misfit:  # fmt: skip
         """See `hpcdaas.backend.views.Views.pie`."""
         total = Misfit(0, 0, 0)
-        for group in _groups(batch, bounds):
+        for number, group in enumerate(_groups(batch, bounds)):
             sums = Sums.zeros(object_, probe)
             total += self.gradient(group, object_, probe, "amplitude", sums)
+            light = self._complete(number, sums, probe, beside, bool(step.object_step), bool(step.probe_step))
             o, s, p, t = _arrays(sums)
             if step.object_step:
                 alpha = step.object_alpha
-                object_ += step.object_step * o / _safe((1 - alpha) * s + alpha * s.max())
+                object_ += step.object_step * o / _safe((1 - alpha) * s + alpha * light)
             if step.probe_step:
                 alpha = step.probe_alpha
                 probe += step.probe_step * p / _safe((1 - alpha) * t + alpha * t.max())
         return total
 
     def lsq(
-        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: LsqStep, sums: Sums | None
-    ) -> LsqFound:
+        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: LsqStep, sums: Sums | None,
+        beside: Beside | None = None,
+    ) -> LsqFound:  # fmt: skip
         """See `hpcdaas.backend.views.Views.lsq`."""
         total, steps = Misfit(0, 0, 0), []
-        for group in _groups(batch, bounds):
+        for number, group in enumerate(_groups(batch, bounds)):
             here = Sums.zeros(object_, probe)
             total += self.gradient(group, object_, probe, "amplitude", here)
-            o, s, p, _ = _arrays(here)
-            object_move = o / np.sqrt(s**2 + (step.damping * s.max()) ** 2 + 1e-30)
-            probe_move = p / len(group)
+            count = beside.all[number] if beside else len(group)
+            here.probe[:] /= count  # type: ignore[index]
+            light = self._complete(number, here, probe, beside, step.move_object, step.move_probe, weight=False)
+            o, s, probe_move, _ = _arrays(here)
+            object_move = o / np.sqrt(s**2 + (step.damping * light) ** 2 + 1e-30)
             these = [self._step(group, i, object_, probe, object_move, probe_move, step) for i in range(len(group))]
             steps += these
-            along_object, along_probe = np.mean(these, axis=0)
+            along_object, along_probe = (float(x) for x in np.sum([(0.0, 0.0), *these], axis=0) / count)
+            if beside:
+                along_object, along_probe = beside.steps(number, along_object, along_probe)
             if sums is not None and sums.object is not None and sums.weight is not None:
                 sums.object[:] += o
                 sums.weight[:] += s
@@ -151,7 +163,32 @@ class ReferenceViews:
                 object_ += along_object * object_move
             if step.move_probe:
                 probe += along_probe * probe_move
-        return LsqFound(total, *(float(x) for x in np.mean(steps, axis=0)))
+        return LsqFound(total, *(float(x) for x in np.mean(steps or [(0.0, 0.0)], axis=0)))
+
+    def _complete(
+        self, number: int, sums: Sums, probe: Any, beside: Beside | None, moves_object: bool, moves_probe: bool,
+        weight: bool = True,
+    ) -> float:  # fmt: skip
+        """Complete a group's sums with what other ranks have of it; give the largest Σ|P|²."""
+        assert sums.weight is not None
+        if beside is None:
+            return float(sums.weight.max())
+        n, power = self.setup.n, (np.abs(probe) ** 2).sum(axis=0)
+        height, width = sums.weight.shape
+        for y, x in beside.near[beside.bounds[number] : beside.bounds[number + 1]]:
+            top, bottom, left, right = max(0, y), min(height, y + n), max(0, x), min(width, x + n)
+            sums.weight[top:bottom, left:right] += power[top - y : bottom - y, left - x : right - x]
+        return beside.sums(
+            number,
+            sums.object if moves_object else None,
+            sums.probe if moves_probe else None,
+            sums.probe_weight if moves_probe and weight else None,
+            float(sums.weight.max(initial=0)),
+        )
+
+    def touched(self, corners: Int32, box: tuple[int, int, int, int]) -> Touched:
+        """See `hpcdaas.backend.views.Views.touched`."""
+        return _Touched(corners, self.setup.n, box)
 
     def _step(
         self, batch: Batch, view: int, object_: Any, probe: Any, object_move: Any, probe_move: Any, step: LsqStep
@@ -188,6 +225,25 @@ class ReferenceViews:
             sums.probe[:] += (window.conj()[None] * chi).sum(axis=1)
         if sums.probe_weight is not None:
             sums.probe_weight[:] += (np.abs(window) ** 2).sum(axis=0)
+
+
+class _Touched:
+    """Pixels of a box, row after row."""
+
+    def __init__(self, corners: Int32, n: int, box: tuple[int, int, int, int]) -> None:
+        top, bottom, left, right = box
+        here = np.zeros((max(0, bottom - top), max(0, right - left)), np.bool_)
+        for y, x in corners:
+            here[max(0, y - top) : max(0, y + n - top), max(0, x - left) : max(0, x + n - left)] = True
+        rows, columns = np.nonzero(here)
+        self._at = (slice(None), rows + top, columns + left)
+        self.pixels = len(rows)
+
+    def pack(self, field: Complex64) -> Complex64:
+        return field[self._at]
+
+    def add(self, packed: Complex64, field: Complex64) -> None:
+        field[self._at] += packed
 
 
 def _window(array: NDArray[Any], batch: Batch, view: int, n: int) -> NDArray[Any]:

@@ -147,6 +147,54 @@ class LsqFound(NamedTuple):
     probe_step: float
 
 
+class Beside(Protocol):
+    """The other ranks of a run: what their views do to this rank's part of the object, and a word with them.
+
+    Attributes
+    ----------
+    near : ndarray, (view, 2), int32
+        Corners of their views that reach into this rank's part, group after group; windows may reach beyond it.
+    bounds : list of int
+        Which of them belong to a group: ``near[bounds[i]:bounds[i + 1]]``.
+    all : list of int
+        Views of each group on all ranks.
+    """
+
+    near: Int32
+    bounds: list[int]
+    all: list[int]
+
+    def sums(
+        self, group: int, object_: Complex64 | None, probe: Complex64 | None, probe_weight: Float32 | None, light: float
+    ) -> float:
+        """Complete a group's sums in place, those that are wanted; give the largest Σ|P|² of all ranks."""
+        ...
+
+    def steps(self, group: int, object_step: float, probe_step: float) -> tuple[float, float]:
+        """Add up what all ranks' views say of the steps."""
+        ...
+
+
+class Touched(Protocol):
+    """The pixels of a field that some windows touch, as far as they lie in a box.
+
+    Attributes
+    ----------
+    pixels : int
+        How many there are, each once.
+    """
+
+    pixels: int
+
+    def pack(self, field: Complex64) -> Complex64:
+        """Give their values of a field (mode, y, x), (mode, pixel)."""
+        ...
+
+    def add(self, packed: Complex64, field: Complex64) -> None:
+        """Add values to a field in place."""
+        ...
+
+
 class Views(Protocol):
     """The primitives. Object (mode, y, x) and probe (mode, n, n) are complex64."""
 
@@ -178,19 +226,27 @@ class Views(Protocol):
         """Add up stored waves."""
         ...
 
-    def pie(self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: PieStep) -> Misfit:
+    def pie(
+        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: PieStep,
+        beside: Beside | None = None,
+    ) -> Misfit:  # fmt: skip
         """Move object and probe after each mini-batch, views bounds[i] … bounds[i + 1] − 1, in place.
 
-        O += s Σ P*χ / ((1 − α) S + α max S), S = Σ |P|²; the probe alike, from the object before it moved.
+        With `beside` the views are those of this rank, and a group of them may be empty. O += s Σ P*χ / ((1 − α) S + α max S), S = Σ |P|²; the probe alike, from the object before it moved.
         """
         ...
 
     def lsq(
-        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: LsqStep, sums: Sums | None
-    ) -> LsqFound:
+        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: LsqStep, sums: Sums | None,
+        beside: Beside | None = None,
+    ) -> LsqFound:  # fmt: skip
         """Move object and probe along their directions after each group, in place, by the views' mean best steps.
 
         ΔO = Σ P*χ / √(S² + (δ max S)²), ΔP = mean O*χ. With `sums` the object stays, and Σ P*χ and S of all groups
         are added up.
         """
+        ...
+
+    def touched(self, corners: Int32, box: tuple[int, int, int, int]) -> Touched:
+        """Give the pixels that windows at `corners` (view, 2) touch in rows box[0] … box[1], columns box[2] … box[3]."""
         ...

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from hpcdaas.backend.views import Complex64, Int32, LsqStep, Misfit, Sums
+from hpcdaas.ptycho.groups import SparseGroups
 from hpcdaas.ptycho.model import Iterations, Model
 from hpcdaas.step import Axis, Step
 
@@ -42,6 +43,7 @@ class LsqMl:
 
     def __init__(self, model: Model, parameters: Lsqml, saved: Mapping[str, Any]) -> None:
         self.model, self.parameters = model, parameters
+        self._groups = SparseGroups(model, parameters.group, parameters.seed)
         moving = parameters.momentum > 0
         self._moves: dict[str, Complex64] = {
             name: saved.get(f"{name}_move", np.zeros_like(field))
@@ -58,16 +60,18 @@ class LsqMl:
         before = {"object": model.object.copy(), "probe": model.probe.copy()} if self._moves else {}
         step = LsqStep(p.damping, p.regularization, iteration >= p.object_from, iteration >= p.probe_from)
         compact = p.grouping == "compact" and step.move_object
-        sums = Sums(np.zeros_like(model.object), np.zeros(model.geometry.shape, np.float32)) if compact else None
+        sums = Sums(np.zeros_like(model.object), np.zeros(model.tile.shape, np.float32)) if compact else None
         order = self._order(iteration)
         found, along_object, along_probe = Misfit(0.0, 0.0, 0.0), 0.0, 0.0
-        for batch, bounds in model.source.batches(order, [*range(0, len(order), p.group), len(order)]):
-            part = model.views.lsq(batch, bounds, model.object, model.probe, step, sums)
+        for batch, bounds, beside in model.groups(order, [*range(0, len(order), p.group), len(order)]):
+            part = model.views.lsq(batch, bounds, model.object, model.probe, step, sums, beside)
             found += part.misfit
             along_object += part.object_step * len(batch) / len(order)
             along_probe += part.probe_step * len(batch) / len(order)
+        found = model.tile.misfit(found)
+        along_object, along_probe = model.tile.total(along_object, along_probe).tolist()
         if sums is not None and sums.object is not None and sums.weight is not None:
-            weight = np.sqrt(sums.weight**2 + np.float32(p.damping * float(sums.weight.max())) ** 2)
+            weight = np.sqrt(sums.weight**2 + np.float32(p.damping * model.tile.largest(sums.weight)) ** 2)
             model.object += np.float32(along_object) * (sums.object / weight)
         for name, move in self._moves.items():
             self._go_on(getattr(model, name), before[name], move)
@@ -83,9 +87,9 @@ class LsqMl:
     def _order(self, iteration: int) -> Int32:
         """Give the views, group after group: they follow from places, seed and iteration alone."""
         p, order = self.parameters, self.model.order
-        rng = np.random.default_rng((p.seed, iteration))
         if p.grouping == "sparse":
-            return rng.permutation(order)
+            return self._groups.order(iteration)
+        rng = np.random.default_rng((p.seed, iteration))
         groups = [order[i : i + p.group] for i in range(0, len(order), p.group)]
         last = groups.pop() if len(groups[-1]) < p.group else None  # the shorter one stays the last
         shuffled = [groups[i] for i in rng.permutation(len(groups))]

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
 
-from hpcdaas.backend.views import Complex64, Float32, Misfit, Sums
+from hpcdaas.backend.views import Complex64, Misfit, Sums
 from hpcdaas.ptycho.model import Iterations, Model
 from hpcdaas.step import Axis, Step
 
 #: A direction as one vector: object and probe.
 Fields = dict[str, Complex64]
+#: Standard deviations after which a smoothing kernel ends.
+TRUNCATED = 4.0
 
 
 class Ml(Iterations):
@@ -62,18 +64,18 @@ class MaximumLikelihood:
             self._take_back()
             found, gradient = self._look(moved)
         better = self._preconditioned(gradient, iteration)
-        square = _product(gradient, better)
+        square = self._product(gradient, better)
         if self._direction.keys() == gradient.keys() and self._square > 0:
-            beta = max(0.0, (square - _product(self._gradient, better)) / self._square)  # Polak, Ribière (1969)
+            beta = max(0.0, (square - self._product(self._gradient, better)) / self._square)  # Polak, Ribière (1969)
             for name, direction in self._direction.items():
                 direction *= np.float32(beta)
                 direction += better[name]
-            if _product(gradient, self._direction) <= 0:  # not downhill: start anew
+            if self._product(gradient, self._direction) <= 0:  # not downhill: start anew
                 self._direction = better
         else:
             self._direction = better
         self._gradient, self._square, self._likelihood = gradient, square, found.likelihood
-        self._step = self._search(found, -2.0 * _product(gradient, self._direction))
+        self._step = self._search(found, -2.0 * self._product(gradient, self._direction))
         self._move(self._step)
         return {"error": found.error / found.counts, "likelihood": found.likelihood, "step": self._step}
 
@@ -84,20 +86,38 @@ class MaximumLikelihood:
         found = Misfit(0.0, 0.0, 0.0)
         for batch in model.batches():
             found += model.views.gradient(batch, model.object, model.probe, self.parameters.noise, s)
+        model.tile.complete(s)
+        found = model.tile.misfit(found)
         fields = {"object": s.object, "probe": s.probe}
         return found, {name: field.copy() for name, field in fields.items() if field is not None and name in moved}
 
     def _preconditioned(self, gradient: Fields, iteration: int) -> Fields:
         """Divide by the light that fell on a pixel: how much its value matters, and the same scale for both fields."""
-        better = {}
-        for name, weight in (("object", self._sums.weight), ("probe", self._sums.probe_weight)):
-            if name in gradient and weight is not None:
-                better[name] = gradient[name] / _floored(weight, self.parameters.damping)
+        better, s, damping = {}, self._sums, self.parameters.damping
+        if "object" in gradient and s.weight is not None:
+            better["object"] = gradient["object"] / (s.weight + np.float32(damping * self.model.tile.largest(s.weight)))
+        if "probe" in gradient and s.probe_weight is not None:
+            weight = s.probe_weight
+            better["probe"] = gradient["probe"] / (weight + np.float32(damping * float(weight.max())))
         sigma = self.parameters.smooth / (1 + iteration)
         if sigma > 0.3 and "object" in better:
-            for mode in better["object"]:
-                mode.real, mode.imag = (ndimage.gaussian_filter(part, sigma) for part in (mode.real, mode.imag))
+            better["object"] = self._smoothed(better["object"], sigma)
         return better
+
+    def _smoothed(self, field: Complex64, sigma: float) -> Complex64:
+        wide, inner = self.model.tile.halo.fetch(field, int(np.ceil(TRUNCATED * sigma)))
+        for mode in wide:
+            mode.real, mode.imag = (
+                ndimage.gaussian_filter(part, sigma, truncate=TRUNCATED) for part in (mode.real, mode.imag)
+            )
+        return np.ascontiguousarray(wide[(..., *inner)])
+
+    def _product(self, a: Fields, b: Fields) -> float:
+        """Re⟨a, b⟩ over all fields and ranks, each pixel of the object once."""
+        tile, value = self.model.tile, 0.0
+        if "object" in a:
+            (value,) = tile.total(float(np.vdot(tile.counted(a["object"]), tile.counted(b["object"])).real))
+        return value + (float(np.vdot(a["probe"], b["probe"]).real) if "probe" in a else 0.0)
 
     def _search(self, here: Misfit, slope: float) -> float:
         """Give the step along the direction: the minimum of a parabola through slope, here and one trial.
@@ -124,7 +144,7 @@ class MaximumLikelihood:
         found = Misfit(0.0, 0.0, 0.0)
         for batch in model.batches():
             found += model.views.evaluate(batch, object_, probe, self.parameters.noise)
-        return found
+        return model.tile.misfit(found)
 
     def _move(self, step: float) -> None:
         for name, direction in self._direction.items():
@@ -142,15 +162,6 @@ class MaximumLikelihood:
 
 
 _NAMES = ("object", "probe")
-
-
-def _product(a: Fields, b: Fields) -> float:
-    """Re⟨a, b⟩ over all fields."""
-    return float(sum(np.vdot(a[name], b[name]).real for name in a))
-
-
-def _floored(weight: Float32, damping: float) -> Float32:
-    return weight + np.float32(damping * float(weight.max()))
 
 
 def ml(model: Model, parameters: Ml, saved: Mapping[str, Any]) -> MaximumLikelihood:

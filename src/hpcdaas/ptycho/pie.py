@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from hpcdaas.backend.views import Misfit, PieStep
+from hpcdaas.ptycho.groups import SparseGroups
 from hpcdaas.ptycho.model import Iterations, Model
 
 
@@ -35,6 +35,7 @@ class Pie:
     def __init__(self, model: Model, parameters: PieParameters, object_alpha: float, probe_alpha: float) -> None:
         self.model, self.parameters = model, parameters
         self.alphas = object_alpha, probe_alpha
+        self._groups = SparseGroups(model, parameters.batch, parameters.seed)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """See `hpcdaas.ptycho.model.Algorithm.state`: the order of an iteration follows from its number."""
@@ -48,9 +49,9 @@ class Pie:
             p.object_step if iteration >= p.object_from else 0.0,
             p.probe_step if iteration >= p.probe_from else 0.0,
         )
-        order = np.random.default_rng((p.seed, iteration)).permutation(model.order)
-        bounds = [*range(0, len(order), p.batch), len(order)]
+        order = self._groups.order(iteration)
         found = Misfit(0.0, 0.0, 0.0)
-        for batch, edges in model.source.batches(order, bounds):
-            found += model.views.pie(batch, edges, model.object, model.probe, step)
+        for batch, edges, beside in model.groups(order, [*range(0, len(order), p.batch), len(order)]):
+            found += model.views.pie(batch, edges, model.object, model.probe, step, beside)
+        found = model.tile.misfit(found)
         return {"error": found.error / found.counts}

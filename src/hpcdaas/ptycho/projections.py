@@ -65,6 +65,8 @@ class Projections:
         found = Misfit(0.0, 0.0, 0.0)
         for batch in model.batches():
             found += model.views.project(batch, model.object, model.probe, self.waves, self.how, wanted)
+        found = model.tile.misfit(found)
+        model.tile.complete(wanted)
         # Each sum blames one field alone for what the waves ask of their product: together they go half the way.
         share = 0.5 if move_object and move_probe else 1.0
         if move_object:
@@ -84,19 +86,24 @@ class Projections:
         sums.clear()
         for batch in self.model.batches():
             self.model.views.overlap(batch, self.model.object, self.model.probe, self.waves, sums)
+        self.model.tile.complete(sums)
 
     def _move_object(self, share: float = 1.0) -> None:
-        _approach(self.model.object, self._sums.object, self._sums.weight, self.parameters.inertia, share)
+        weight = self._sums.weight
+        assert weight is not None
+        floor = self.parameters.inertia * self.model.tile.largest(weight)
+        _approach(self.model.object, self._sums.object, weight, floor, share)
 
     def _move_probe(self, share: float = 1.0) -> None:
-        _approach(self.model.probe, self._sums.probe, self._sums.probe_weight, self.parameters.probe_inertia, share)
+        weight = self._sums.probe_weight
+        assert weight is not None
+        floor = self.parameters.probe_inertia * float(weight.max())
+        _approach(self.model.probe, self._sums.probe, weight, floor, share)
 
 
-def _approach(field: Complex64, total: Complex64 | None, weight: Float32 | None, inertia: float, share: float) -> None:
-    """Move a field, in place, a share of the way to total / weight, less where there is less light than `inertia`."""
+def _approach(field: Complex64, total: Complex64 | None, weight: Float32, floor: float, share: float) -> None:
+    """Move a field, in place, a share of the way to total / weight, less where there is less light than `floor`."""
     assert total is not None
-    assert weight is not None
-    floor = np.float32(inertia * float(weight.max())) or np.finfo(np.float32).tiny
     total -= weight * field
-    total *= np.float32(share) / (weight + floor)
+    total *= np.float32(share) / (weight + (np.float32(floor) or np.finfo(np.float32).tiny))
     field += total

@@ -28,9 +28,11 @@ class Source:
     cut : Cut
         What is used of a frame.
     corners : ndarray, (view, 2), int32
-        Windows of the views.
+        Windows of the views that are used here.
     piece : int or None
         Views that are in memory at once; None where all are.
+    views : ndarray, (view,), int32, optional
+        Their numbers in the scan, ascending; default: all.
 
     Raises
     ------
@@ -38,8 +40,11 @@ class Source:
         If a frame can't be read or holds values that are not finite.
     """
 
-    def __init__(self, scan: PtychoScan, cut: Cut, corners: Int32, piece: int | None = None) -> None:
+    def __init__(
+        self, scan: PtychoScan, cut: Cut, corners: Int32, piece: int | None = None, views: Int32 | None = None
+    ) -> None:  # fmt: skip
         self.scan, self.cut, self.corners, self.piece = scan, cut, corners, piece
+        self.views = np.arange(len(corners), dtype=np.int32) if views is None else views
         frame = int(np.prod(scan.frames.shape[1:])) * scan.frames.dtype.itemsize
         self._at_once = max(1, AT_ONCE // frame)
         self._held = self._hold() if piece is None else None
@@ -59,7 +64,7 @@ class Source:
         Parameters
         ----------
         order : ndarray, (k,), int32
-            Views.
+            Views, counted among those that are used here.
         bounds : sequence of int, optional
             Groups that stay whole: views ``order[bounds[i]:bounds[i + 1]]``.
 
@@ -100,23 +105,19 @@ class Source:
             start = stop
 
     def _hold(self) -> NDArray[Any]:
-        count, n, stored = len(self), self.cut.n, self.scan.frames.dtype
-        held = np.empty((count, n, n), self.cut.dtype(stored))
-        for first in range(0, count, self._at_once):
-            last = min(first + self._at_once, count)
-            held[first:last] = self._checked(self._read_run(first, last), first)
-        return held
+        return self._read(np.arange(len(self), dtype=np.int32))
 
     def _read(self, views: Int32) -> NDArray[Any]:
         """Read some views, in the order of the file where that helps."""
         n, stored = self.cut.n, self.scan.frames.dtype
         out = np.empty((len(views), n, n), self.cut.dtype(stored))
-        sorting = np.argsort(views)
-        runs = np.split(sorting, np.flatnonzero(np.diff(views[sorting]) != 1) + 1)
+        numbers = self.views[views]
+        sorting = np.argsort(numbers)
+        runs = np.split(sorting, np.flatnonzero(np.diff(numbers[sorting]) != 1) + 1)
         for run in runs:
             for start in range(0, len(run), self._at_once):
                 part = run[start : start + self._at_once]
-                first = int(views[part[0]])
+                first = int(numbers[part[0]])
                 out[part] = self._checked(self._read_run(first, first + len(part)), first)
         return out
 

@@ -1,0 +1,117 @@
+"""Groups of views that are spread over ranks: object and probe move after each, on all ranks alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcdaas.backend.views import Complex64, Float32, Int32, Views
+from hpcdaas.ptycho.tile import Tile
+
+
+@dataclass(frozen=True)
+class _Selected:
+    """Corners of some views, group after group."""
+
+    corners: Int32
+    bounds: NDArray[np.intp]
+
+    def __getitem__(self, group: int) -> Int32:
+        return self.corners[self.bounds[group] : self.bounds[group + 1]]
+
+
+class GroupsBeside:
+    """What the views of other ranks have to do with the groups of an iteration.
+
+    Every rank knows all places, so that both sides of an exchange know which pixels it is about.
+
+    Parameters
+    ----------
+    tile : Tile
+    order : ndarray, (view,), int32
+        All views, group after group.
+    bounds : sequence of int
+        Groups: ``order[bounds[i]:bounds[i + 1]]``.
+    views : Views
+    """
+
+    def __init__(self, tile: Tile, order: Int32, bounds: Sequence[int], views: Views) -> None:
+        self.tile, self._views = tile, views
+        self.sizes = np.diff(bounds)
+        self._group = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        self._corners = tile.all_corners[order] - tile.origin
+        rank, owner = tile.comm.rank, tile.tiling.owner[order]
+        reaches = tile.near(tile.box)[order]
+        mine = owner == rank
+        self.own_order = tile.own(order)
+        self.own_bounds = self._bounds(mine)
+        self.others = self._selected(~mine & reaches)
+        self._boxes = {q: tuple(box.within(tile.box)) for q, box in tile.halo.overlaps.items()}
+        self._sent = {q: self._selected(mine & tile.near(tile.tiling.held[q])[order]) for q in self._boxes}
+        self._coming = {q: self._selected((owner == q) & reaches) for q in self._boxes}
+
+    def _bounds(self, chosen: NDArray[np.bool_]) -> NDArray[np.intp]:
+        counts = np.bincount(self._group[chosen], minlength=len(self.sizes))
+        return np.concatenate([[0], np.cumsum(counts)])
+
+    def _selected(self, chosen: NDArray[np.bool_]) -> _Selected:
+        return _Selected(self._corners[chosen], self._bounds(chosen))
+
+    def part(self, first: int, groups: int) -> Beside:
+        """Give what belongs to some of the groups."""
+        return Beside(self, first, groups)
+
+    def exchange(self, group: int, field: Complex64) -> None:
+        """Add to a field what other ranks' views of a group have summed up on this rank's part, in place."""
+        sends, comes, places = {}, {}, {}
+        for rank, box in self._boxes.items():
+            sent, coming = self._sent[rank][group], self._coming[rank][group]
+            if len(sent):
+                sends[rank] = self._views.touched(sent, box).pack(field)
+            if len(coming):
+                places[rank] = self._views.touched(coming, box)
+                comes[rank] = np.empty((len(field), places[rank].pixels), np.complex64)
+        self.tile.comm.exchange(
+            {q: packed for q, packed in sends.items() if packed.size}, {q: c for q, c in comes.items() if c.size}
+        )
+        for rank, place in places.items():
+            place.add(comes[rank], field)
+
+
+class Beside:
+    """See `hpcdaas.backend.views.Beside`.
+
+    Parameters
+    ----------
+    whole : GroupsBeside
+    first, groups : int
+        Some of its groups.
+    """
+
+    def __init__(self, whole: GroupsBeside, first: int, groups: int) -> None:
+        self._whole, self._first = whole, first
+        edges = whole.others.bounds[first : first + groups + 1]
+        self.near = whole.others.corners[edges[0] : edges[-1]]
+        self.bounds: list[int] = (edges - edges[0]).tolist()
+        self.all: list[int] = whole.sizes[first : first + groups].tolist()
+
+    def sums(
+        self, group: int, object_: Complex64 | None, probe: Complex64 | None, probe_weight: Float32 | None, light: float
+    ) -> float:
+        """See `hpcdaas.backend.views.Beside.sums`."""
+        comm = self._whole.tile.comm
+        if object_ is not None:
+            light = comm.largest(light)
+            self._whole.exchange(self._first + group, object_)
+        for array in (probe, probe_weight):
+            if array is not None:
+                comm.add(array)
+        return light
+
+    def steps(self, group: int, object_step: float, probe_step: float) -> tuple[float, float]:
+        """See `hpcdaas.backend.views.Beside.steps`."""
+        both = self._whole.tile.total(object_step, probe_step)
+        return float(both[0]), float(both[1])
