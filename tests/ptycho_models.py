@@ -10,24 +10,30 @@ import numpy as np
 from hpcdaas import ptycho
 from hpcdaas.backend.cpu import CpuBackend
 from hpcdaas.backend.views import ViewSetup
+from hpcdaas.parallel import Comm
 from hpcdaas.ptycho.ambiguity import align, relative_error
 from hpcdaas.ptycho.geometry import make_geometry, transfer
 from hpcdaas.ptycho.model import Model
 from hpcdaas.ptycho.simulate import Simulation
 from hpcdaas.ptycho.source import Source
+from hpcdaas.ptycho.tile import Tile
 from hpcdaas.scan import PtychoScan
 
 
-def make_model(scan: PtychoScan, threads: int = 2, piece: int | None = None, frames: Any = None, **start: Any) -> Model:
+def make_model(
+    scan: PtychoScan, threads: int = 2, piece: int | None = None, frames: Any = None, comm: Comm | None = None,
+    **start: Any,
+) -> Model:  # fmt: skip
     """Make the model of a scan as the pipeline does."""
     steps = ptycho.steps()
     cut = steps["frames"].apply(scan, steps["frames"].parameters(**(frames or {})))
     geometry = make_geometry(scan, cut.n, cut.bin)
-    object_, probe = steps["start"].apply(scan, cut, geometry, steps["start"].parameters(**start))
+    tile = Tile(geometry, comm)
+    object_, probe = steps["start"].apply(scan, cut, geometry, steps["start"].parameters(**start), tile)
     near = transfer(scan, cut.n, geometry.pixel)
     setup = ViewSetup(cut.n, len(probe), len(object_), cut.good, cut.limit, near)
     views = CpuBackend(threads).views(setup)
-    return Model.start(object_, probe, geometry, Source(scan, cut, geometry.corners, piece), views)
+    return Model.start(object_, probe, geometry, Source(scan, cut, tile.corners, piece, tile.views), views, tile)
 
 
 def make_algorithm(model: Model, name: str, saved: Any = None, **parameters: Any) -> Any:

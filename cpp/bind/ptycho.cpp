@@ -20,7 +20,7 @@ float* floats(Complex& a) { return reinterpret_cast<float*>(a.mutable_data()); }
 
 FrameStack stack(const Views& v, const py::array& frames) {
     require(frames.ndim() == 3 && frames.shape(1) == v.n() && frames.shape(2) == v.n(), "frames are (frame, n, n)");
-    require(frames.strides(2) == frames.itemsize(), "the columns of frames must lie side by side");
+    require(frames.size() == 0 || frames.strides(2) == frames.itemsize(), "the columns of frames must lie side by side");
     return {frames.data(), type_of(frames.dtype()), frames.strides(0) / frames.itemsize(),
             frames.strides(1) / frames.itemsize()};
 }

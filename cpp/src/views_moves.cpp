@@ -39,9 +39,9 @@ private:
 
 }  // namespace
 
-// Room for a batch's sums on the object's grid.
+// Room for a batch's sums on the object's grid, even where this rank has nothing of it: null means not wanted.
 void Views::begin_moves(const Fields& fields) {
-    const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
+    const std::size_t plane = std::max<std::size_t>(1, static_cast<std::size_t>(fields.height) * fields.width);
     if (weight_.size() < plane) weight_ = Buffer(plane);
     if (step_.size() < 2 * plane * objects_) step_ = Buffer(2 * plane * objects_);
 }

@@ -232,7 +232,8 @@ class Views(Protocol):
     ) -> Misfit:  # fmt: skip
         """Move object and probe after each mini-batch, views bounds[i] … bounds[i + 1] − 1, in place.
 
-        With `beside` the views are those of this rank, and a group of them may be empty. O += s Σ P*χ / ((1 − α) S + α max S), S = Σ |P|²; the probe alike, from the object before it moved.
+        O += s Σ P*χ / ((1 − α) S + α max S), S = Σ |P|²; the probe alike, from the object before it moved.
+        With `beside` the views are this rank's, and a mini-batch may be empty here.
         """
         ...
 
@@ -248,5 +249,5 @@ class Views(Protocol):
         ...
 
     def touched(self, corners: Int32, box: tuple[int, int, int, int]) -> Touched:
-        """Give the pixels that windows at `corners` (view, 2) touch in rows box[0] … box[1], columns box[2] … box[3]."""
+        """Give the pixels that windows at `corners` (view, 2) touch in a box: (top, bottom, left, right), as slices."""
         ...

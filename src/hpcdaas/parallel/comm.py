@@ -150,35 +150,35 @@ class Mpi:
 
     def agree(self, flag: bool = False) -> bool:
         """See `Comm.agree`."""
-        return self._meet(flag)
+        return self._meet("agree", flag)
 
     def share(self, value: T) -> T:
         """See `Comm.share`."""
-        self._meet()
+        self._meet("share")
         shared: T = self._comm.bcast(value if self.rank == 0 else None)
         return shared
 
     def gather(self, value: T) -> list[T]:
         """See `Comm.gather`."""
-        self._meet()
+        self._meet("gather")
         values: list[T] = self._comm.allgather(value)
         return values
 
     def largest(self, value: float) -> float:
         """See `Comm.largest`."""
-        self._meet()
+        self._meet("largest")
         return float(self._comm.allreduce(value, self._mpi.MAX))
 
     def add(self, array: NDArray[Any]) -> None:
         """See `Comm.add`."""
-        self._meet()
+        self._meet("add")
         self._comm.Allreduce(self._mpi.IN_PLACE, array)
         self.sent["reduced"] += array.nbytes
         self.sent["reductions"] += 1
 
     def exchange(self, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]]) -> None:
         """See `Comm.exchange`."""
-        self._meet()
+        self._meet("exchange")
         pending = [self._comm.Irecv(array, source) for source, array in receives.items()]
         pending += [self._comm.Isend(array, target) for target, array in sends.items()]
         self._mpi.Request.Waitall(pending)
@@ -189,7 +189,7 @@ class Mpi:
         self, sends: NDArray[Any], to: Sequence[int], receives: NDArray[Any], of: Sequence[int], at: Sequence[int]
     ) -> None:
         """See `Comm.deal`."""
-        self._meet()
+        self._meet("deal")
         each = math.prod(receives.shape[1:]) * receives.dtype.itemsize
         item = self._mpi.BYTE.Create_contiguous(each).Commit()  # counts of bytes would not fit into 31 bits
         try:
@@ -205,17 +205,18 @@ class Mpi:
         if error is self._raised:
             return error
         try:
-            self._meet(error=error)
+            self._meet("failed", error=error)
         except HpcdaasError as shared:
             return shared
         except Exception as broken:  # MPI itself, which has nothing more to say to the others
             self._end(error, broken)
         self._end(error)
 
-    def _meet(self, flag: bool = False, error: BaseException | None = None) -> bool:
+    def _meet(self, verb: str, flag: bool = False, error: BaseException | None = None) -> bool:
         """Take the worst of all ranks' states; raise what failed. A rank that has failed itself waits for a while."""
-        worst = np.array([_FAILED if error else int(flag)], np.int32)
-        request = self._comm.Iallreduce(self._mpi.IN_PLACE, worst, self._mpi.MAX)
+        number = _VERBS.index(verb)
+        state = np.array([_FAILED if error else int(flag), number, -number], np.int32)
+        request = self._comm.Iallreduce(self._mpi.IN_PLACE, state, self._mpi.MAX)
         if error is None:
             request.Wait()
         else:
@@ -224,9 +225,12 @@ class Mpi:
                 if time.monotonic() > until:
                     self._end(error)
                 time.sleep(0.01)
-        if worst[0] == _FAILED:
+        worst, most, least = state.tolist()
+        if worst == _FAILED:
             self._raise(error)
-        return bool(worst[0])
+        if most != -least:  # all of them see it, and raise: better than to wait for each other for ever
+            raise RuntimeError(f"ranks are out of step: '{_VERBS[-least]}' meets '{_VERBS[most]}'")
+        return bool(worst)
 
     def _raise(self, error: BaseException | None) -> NoReturn:
         """Raise on all ranks what the first of those that failed has to say."""
@@ -249,6 +253,7 @@ class Mpi:
 
 
 _FAILED = 2
+_VERBS = ("failed", "agree", "share", "gather", "largest", "add", "exchange", "deal")
 
 
 def _told(error: BaseException, rank: int) -> tuple[type[HpcdaasError], str, str, str, int]:

@@ -1,4 +1,4 @@
-"""A plane cut into tiles, one for each rank, by the places of windows on it: plain arithmetic, the same on every rank."""
+"""A plane cut into tiles, one for each rank, by the windows on it: plain arithmetic, the same on every rank."""
 
 from __future__ import annotations
 

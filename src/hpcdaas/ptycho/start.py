@@ -14,6 +14,7 @@ from hpcdaas.params import Length, Parameters
 from hpcdaas.ptycho.beam import fresnel_transfer, zone_plate
 from hpcdaas.ptycho.frames import Cut
 from hpcdaas.ptycho.geometry import Geometry, transfer
+from hpcdaas.ptycho.tile import Tile
 from hpcdaas.scan import PtychoScan
 from hpcdaas.step import Axis, Step
 
@@ -37,7 +38,9 @@ class Start(Parameters):
     seed: int = Field(0, ge=0, description="of the further object modes")
 
 
-def start(scan: PtychoScan, cut: Cut, geometry: Geometry, parameters: Start) -> tuple[Complex64, Complex64]:
+def start(
+    scan: PtychoScan, cut: Cut, geometry: Geometry, parameters: Start, tile: Tile | None = None
+) -> tuple[Complex64, Complex64]:
     """Make an empty object and a first probe with as much light as the brightest frame.
 
     Parameters
@@ -47,10 +50,13 @@ def start(scan: PtychoScan, cut: Cut, geometry: Geometry, parameters: Start) -> 
         What is used of the frames.
     geometry : Geometry
     parameters : Start
+    tile : Tile, optional
+        This rank's part of the object; default: all of it.
 
     Returns
     -------
     object : ndarray, (mode, y, x), complex64
+        This rank's part.
     probe : ndarray, (mode, n, n), complex64
 
     Raises
@@ -70,10 +76,12 @@ def start(scan: PtychoScan, cut: Cut, geometry: Geometry, parameters: Start) -> 
         rows, columns = (fresnel_transfer(n, pixel, scan.wavelength, p.defocus) for pixel in geometry.pixel)
         probe = np.fft.ifft2(np.fft.fft2(probe) * rows[:, :1] * columns[:1]).astype(np.complex64)
     probe *= np.float32(np.sqrt(cut.brightest / float((np.abs(probe) ** 2).sum(dtype=np.float64))))
-    object_ = np.ones((p.object_modes, *geometry.shape), np.complex64)
+    here = tile.box.slices if tile else (slice(None), slice(None))
+    object_ = np.ones((p.object_modes, *(tile.shape if tile else geometry.shape)), np.complex64)
     rng = np.random.default_rng(p.seed)
     for mode in object_[1:]:
-        mode *= np.float32(0.1) * np.exp(2j * np.pi * rng.random(geometry.shape)).astype(np.complex64)
+        turn = rng.random(geometry.shape, np.float32)[here]
+        mode *= np.float32(0.1) * np.exp(np.complex64(2j * np.pi) * turn)
     return object_, np.ascontiguousarray(probe)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,27 @@ class Tile:
     def counted(self, array: Complex64) -> Complex64:
         """Give the part of an array (…, y, x) of the object's pixels that this rank counts."""
         return array if self.alone else array[(..., *self.owned.within(self.box).slices)]
+
+    def whole(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Give an array (…, y, x) of the whole object to rank 0, and one without pixels to the others."""
+        if self.alone:
+            return array
+        sends, comes = {}, {}
+        lead = array.shape[:-2]
+        if self.comm.rank == 0:
+            bottom, right = (max(box[i] for box in self.tiling.owned) for i in (1, 3))
+            out = np.empty((*lead, bottom, right), array.dtype)
+            out[(..., *self.owned.slices)] = array[(..., *self.owned.within(self.box).slices)]
+            comes = {q: np.empty((*lead, *box.shape), array.dtype) for q, box in enumerate(self.tiling.owned)
+                     if q and not box.empty}  # fmt: skip
+        else:
+            out = np.empty((*lead, 0, 0), array.dtype)
+            if not self.owned.empty:
+                sends = {0: np.ascontiguousarray(array[(..., *self.owned.within(self.box).slices)])}
+        self.comm.exchange(sends, comes)
+        for q, part in comes.items():
+            out[(..., *self.tiling.owned[q].slices)] = part
+        return out
 
     def near(self, box: Sequence[int]) -> NDArray[np.bool_]:
         """Say which of all views touch a box of the object."""
