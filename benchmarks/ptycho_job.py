@@ -111,7 +111,9 @@ class Job:
             algorithm = make_algorithm(model, name)
             for i in range(count):
                 algorithm.iterate(i)
-        return Reference(f"{sum(iterations)} iterations", Found.of(model), lit_window(model, LIGHT))
+        return Reference(
+            f"{sum(iterations)} iterations", Found.of(model), lit_window(model, model.illumination(), LIGHT)
+        )
 
 
 def make_algorithm(model: Model, name: str, **parameters: Any) -> Algorithm:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ptycho_models import make_algorithm, make_model
-from ptycho_scans import FAR, NEAR, Held, simulated
 
 from hpcdaas.parallel import Comm, together
 from hpcdaas.ptycho.ambiguity import align
+from ptycho_models import make_algorithm, make_model
+from ptycho_scans import FAR, NEAR, Held, simulated
 
 pytestmark = pytest.mark.mpi
 

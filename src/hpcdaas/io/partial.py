@@ -11,21 +11,18 @@ import socket
 import threading
 import time
 import uuid
-import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.errors import HpcdaasError, InputError
+from hpcdaas.io import pieces
 
 #: Seconds between renewals of a lease, and after which one of another host has expired.
 RENEW, EXPIRED = 20.0, 120.0
-#: Name under which a checkpoint of arrays holds what isn't one.
-_CONTENT = "content_json"
 
 
 def sync_folder(folder: Path) -> None:
@@ -85,7 +82,7 @@ class Partial:
         self._journal = self.folder / journal
         self._checkpoint = self.folder / "checkpoint.json"
         self._structure = self.folder / "structure"
-        self._arrays = self.folder / "checkpoint.npz"
+        self._arrays = self.folder / pieces.FIRST
 
     def _take(self) -> int:
         while True:
@@ -143,7 +140,7 @@ class Partial:
         return self.data.exists() or self._arrays.exists()
 
     def checkpoint(self) -> dict[str, Any] | None:
-        """Give what was saved of this run before, arrays under ``arrays``, or None."""
+        """Give what was saved of this run before, arrays under ``pieces``, or None."""
         if self._arrays.exists():
             return self._array_checkpoint()
         try:
@@ -157,33 +154,40 @@ class Partial:
         """Save what an attempt after this one needs to go on."""
         write_safely(self._checkpoint, json.dumps({"run": self.run, **content}).encode())
 
-    def save_arrays(self, content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    def save_arrays(self, content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], generation: str) -> None:
         """Save what an attempt after this one needs to go on, where that is arrays: whole or not at all.
+
+        Of many ranks rank 0 is the last to do this: with its file the checkpoint is whole.
+
+        Parameters
+        ----------
+        content : mapping
+            JSON-able; with ``generation`` and the number of ``ranks``.
+        arrays : mapping
+        generation : str
+            Tells this checkpoint from those before.
 
         Raises
         ------
         HpcdaasError
             If the lease was lost: the checkpoint is another process's now.
         """
-        text = np.frombuffer(json.dumps({"run": self.run, **content}).encode(), np.uint8)
-        temporary = self._arrays.with_name(f".{self._arrays.name}.{uuid.uuid4().hex[:8]}")
+        self._write_arrays(self._arrays, {"run": self.run, **content}, arrays)
+        pieces.sweep(self.folder, generation)
+
+    def _write_arrays(self, path: Path, content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         with temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{_CONTENT: text, **arrays})
+            pieces.write(file, content, arrays)
             file.flush()
             os.fsync(file.fileno())
         self._check_lease()
-        temporary.replace(self._arrays)
+        temporary.replace(path)
         sync_folder(self.folder)
 
     def _array_checkpoint(self) -> dict[str, Any] | None:
-        try:
-            with np.load(self._arrays, allow_pickle=False) as file:
-                saved = json.loads(file[_CONTENT].tobytes())
-                if saved.get("run") != self.run:
-                    return None
-                return {**saved, "arrays": {name: file[name] for name in file.files if name != _CONTENT}}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            return None
+        saved = pieces.read(self.folder)
+        return saved if saved is not None and saved.get("run") == self.run else None
 
     def done(self) -> list[dict[str, Any]]:
         """Read the journals: ``first``, ``count`` and ``tally`` of slices whose data is safe.
@@ -237,9 +241,8 @@ class Partial:
 
     def clear(self) -> None:
         """Forget an earlier attempt: its data, journal and checkpoint."""
-        half_written = self.folder.glob(f".{self._arrays.name}.*")
-        journals = self.folder.glob("journal*")
-        for path in (self._checkpoint, *journals, self._structure, self.data, self._arrays, *half_written):
+        several = [path for name in ("journal*", "checkpoint*", ".checkpoint*") for path in self.folder.glob(name)]
+        for path in (self._structure, self.data, *several):
             path.unlink(missing_ok=True)
 
     def finish(self, mode: int = 0o660) -> None:

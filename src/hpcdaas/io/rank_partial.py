@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from hpcdaas.io.partial import Partial
+from hpcdaas.io.pieces import rank_file
 
 
 class RankPartial(Partial):
@@ -28,9 +31,14 @@ class RankPartial(Partial):
 
     def __init__(self, result: Path, run: str, token: str, rank: int) -> None:
         self._name(result, run, token, f"journal.{rank}")
+        self._rank = rank
 
     def save_checkpoint(self, content: Mapping[str, Any]) -> None:
         """Leave it to rank 0."""
+
+    def save_arrays(self, content: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], generation: str) -> None:
+        """Save this rank's arrays; see `Partial.save_arrays`."""
+        self._write_arrays(rank_file(self.folder, generation, self._rank), {}, arrays)
 
     def clear(self) -> None:
         """Leave it to rank 0."""

@@ -59,6 +59,10 @@ class Comm(Protocol):
         """Give the value of rank 0."""
         ...
 
+    def from_first(self, value: T | None) -> T:
+        """Give the value of rank 0, which alone has one."""
+        ...
+
     def gather(self, value: T) -> list[T]:
         """Give the values of all ranks."""
         ...
@@ -100,6 +104,11 @@ class Serial:
 
     def share(self, value: T) -> T:
         """See `Comm.share`."""
+        return value
+
+    def from_first(self, value: T | None) -> T:
+        """See `Comm.from_first`."""
+        assert value is not None
         return value
 
     def gather(self, value: T) -> list[T]:
@@ -156,6 +165,12 @@ class Mpi:
         """See `Comm.share`."""
         self._meet("share")
         shared: T = self._comm.bcast(value if self.rank == 0 else None)
+        return shared
+
+    def from_first(self, value: T | None) -> T:
+        """See `Comm.from_first`."""
+        shared = self.share(value)
+        assert shared is not None
         return shared
 
     def gather(self, value: T) -> list[T]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hpcdaas.errors import HpcdaasError, Interrupted
 from hpcdaas.io.partial import Partial
 from hpcdaas.pipeline.options import Watcher
+from hpcdaas.pipeline.saving import join, split
 from hpcdaas.ptycho.model import Algorithm, Iterations, Model
 from hpcdaas.recipe import RecipeStep
 
@@ -66,6 +67,7 @@ class Chain:
         self.stages, self._partial, self._content = stages, partial, dict(content)
         self._first_object = model.object.copy()
         self._models = {"": model}
+        self._tile, self._comm = model.tile, model.tile.comm
         self._rows: list[dict[str, float]] = []
         self._stage = self._iteration = 0
         self._state: dict[str, NDArray[Any]] = {}
@@ -126,9 +128,12 @@ class Chain:
                 )
             self._rows.append({"stage": self._stage, **found})
             yield self._iteration
-            if self._ends(stage.common, time.monotonic() - start):
+            ends = self._ends(stage.common, time.monotonic() - start)
+            due = time.monotonic() - self._saved_at > max(INTERVAL, self._saving / SHARE)
+            ends, due = self._comm.share((ends, due))  # clocks differ
+            if ends:
                 return
-            if time.monotonic() - self._saved_at > max(INTERVAL, self._saving / SHARE):
+            if due:
                 self._save(algorithm)
 
     def _ends(self, common: Iterations, seconds: float) -> bool:
@@ -149,13 +154,24 @@ class Chain:
         arrays = {f"state_{name}": array for name, array in algorithm.state().items()}
         for part, model in self._models.items():
             arrays |= {f"object_{part}": model.object, f"probe_{part}": model.probe}
-        content = {**self._content, "stage": self._stage, "iteration": self._iteration, "rows": self._rows}
-        self._partial.save_arrays(content, arrays)
+        generation = f"{self._stage}-{self._iteration}-{self._partial.token[:8]}"
+        content = {
+            **self._content,
+            "stage": self._stage,
+            "iteration": self._iteration,
+            "rows": self._rows,
+            "ranks": self._comm.size,
+            "generation": generation,
+        }
+        for turn in (self._comm.rank > 0, self._comm.rank == 0):  # with the file of rank 0 it is whole
+            if turn:
+                self._partial.save_arrays(content, split(arrays, self._tile), generation)
+            self._comm.agree()
         self._saved_at = time.monotonic()
         self._saving = self._saved_at - start
 
     def _go_on(self, saved: Mapping[str, Any]) -> None:
-        arrays: Mapping[str, NDArray[Any]] = saved["arrays"]
+        arrays = join(saved["pieces"], self._tile)
         for part in ("", "a", "b"):
             if f"object_{part}" in arrays:
                 model = self.model(part)

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hpcdaas.io.ptycho_result import PtychoDescription
+from hpcdaas.io.ptycho_result import ObjectPart, PtychoDescription
 from hpcdaas.ptycho.frames import Cut
 from hpcdaas.ptycho.frc import RingCorrelation
 from hpcdaas.ptycho.model import Model
@@ -61,11 +61,10 @@ class Outcome:
         timed = {f"seconds_{name}": {"value": value, "unit": "s"} for name, value in seconds.items()}
         return PtychoDescription(
             process=process,
-            object=model.object,
+            shape=(len(model.object), *model.geometry.shape),
             probe=model.probe,
             pixel=model.geometry.pixel,
             positions=model.geometry.positions,
-            light=model.illumination(),
             curves=self.curves,
             parts=self.parts,
             quality=self.numbers | timed,
@@ -75,3 +74,9 @@ class Outcome:
             title=str(scan.metadata.get("title", "")),
             sample=str(scan.metadata.get("sample", "")),
         )
+
+    def part(self) -> ObjectPart:
+        """Give the pixels of the object that this rank writes."""
+        tile = self.model.tile
+        object_, light = tile.counted(self.model.object), tile.counted(self.model.illumination())
+        return ObjectPart(tile.owned.top, tile.owned.left, object_, light)

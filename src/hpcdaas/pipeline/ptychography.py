@@ -14,7 +14,7 @@ from hpcdaas.backend import Backend
 from hpcdaas.backend.views import Views, ViewSetup
 from hpcdaas.errors import InputError
 from hpcdaas.io.partial import Partial
-from hpcdaas.io.ptycho_result import write_ptycho_result
+from hpcdaas.io.ptycho_result import lay_out_ptycho_result, write_part
 from hpcdaas.parallel import Comm, Serial
 from hpcdaas.pipeline.chain import Chain, Stage
 from hpcdaas.pipeline.options import Watcher
@@ -28,6 +28,7 @@ from hpcdaas.ptycho.modes import orthogonal
 from hpcdaas.ptycho.orientation import Oriented, find_orientation
 from hpcdaas.ptycho.plan import Load, Plan, make_plan
 from hpcdaas.ptycho.source import Source
+from hpcdaas.ptycho.tile import Tile
 from hpcdaas.recipe import Recipe
 from hpcdaas.scan import PtychoScan, oriented
 from hpcdaas.step import Axis
@@ -67,10 +68,12 @@ class Ptychography:
         self.found_defocus: float | None = None
         self._frames_read: Source | None = None
         self._views: Views | None = None
+        self._tile_made: Tile | None = None
         self.algorithms = recipe.only(Axis.VIEW)
         start = time.perf_counter()
         self._frames, self._start = (self._parameters(axis, name) for axis, name in _BEFORE)
-        self.cut: Cut = steps()["frames"].apply(scan, self._frames)
+        cut: Cut | None = steps()["frames"].apply(scan, self._frames) if self.comm.rank == 0 else None
+        self.cut: Cut = self.comm.from_first(cut)
         self.geometry = self._geometry(scan)
         self.modes = self._modes()
         self._count("read", start)
@@ -112,7 +115,8 @@ class Ptychography:
         """Bytes that the result and the checkpoints need on disk: an old one stays until the next is whole."""
         pixels = self.geometry.shape[0] * self.geometry.shape[1]
         fields = 8 * (self.modes[1] * pixels + self.modes[0] * self.cut.n**2)
-        checkpoint = SAVED * fields + self._load().waves
+        load = self._load()
+        checkpoint = SAVED * fields + load.waves * len(self.geometry.places) // max(1, load.views)
         return fields + 8 * pixels + 2 * checkpoint + TEXT
 
     @property
@@ -121,16 +125,16 @@ class Ptychography:
         return (self.modes[1], *self.geometry.shape)
 
     def _load(self) -> Load:
-        frames = self.scan.frames
+        frames, tile = self.scan.frames, self._tile(self.geometry)
         groups = [getattr(s.parameters, "group", getattr(s.parameters, "batch", 1)) for s in self.algorithms]
         return Load(
-            views=len(self.geometry.places),
+            views=len(tile.views),
             n=self.cut.n,
             itemsize=self.cut.dtype(frames.dtype).itemsize,
             stored_frame=int(np.prod(frames.shape[1:])) * frames.dtype.itemsize,
             probes=self.modes[0],
             objects=self.modes[1],
-            object_pixels=self.geometry.shape[0] * self.geometry.shape[1],
+            object_pixels=tile.shape[0] * tile.shape[1],
             group=min(max(groups), len(self.geometry.places)),
             stores_waves=any(waves_needed(s.parameters) for s in self.algorithms),
             threads=self.backend.threads,
@@ -142,7 +146,10 @@ class Ptychography:
 
     def run(self, partial: Partial, plan: Plan, saved: dict[str, Any] | None, watcher: Watcher) -> Outcome:
         """Reconstruct; see `hpcdaas.pipeline.tomography.Tomography.run`."""
-        plan = Plan(**saved["plan"]) if saved else plan
+        if saved and saved["ranks"] == self.comm.size == 1:
+            plan = Plan(**saved["plan"])  # the same pieces give the same bits
+        if saved and saved["ranks"] != self.comm.size:
+            watcher.say(f"Going on with {self.comm.size} ranks instead of {saved['ranks']}: last bits may differ.")
         if saved and saved["threads"] != self.backend.threads:
             now = self.backend.threads
             watcher.say(f"Going on with {now} threads instead of {saved['threads']}: last bits may differ.")
@@ -232,21 +239,29 @@ class Ptychography:
 
         return find_focus(scan, self.cut, geometry, make, watcher.stop)
 
-    def _source(self, scan: PtychoScan, geometry: Geometry, plan: Plan) -> Source:
+    def _tile(self, geometry: Geometry) -> Tile:
+        """Give this rank's part of the scan."""
+        if self._tile_made is None or not np.array_equal(self._tile_made.all_corners, geometry.corners):
+            self._tile_made = Tile(geometry, self.comm)
+        return self._tile_made
+
+    def _source(self, scan: PtychoScan, tile: Tile, plan: Plan) -> Source:
         """Give the frames, which are read once however many models are made of them."""
-        if self._frames_read is None:
-            self._frames_read = Source(scan, self.cut, geometry.corners, plan.piece)
-        return self._frames_read.at(geometry.corners)
+        if self._frames_read is None or not np.array_equal(self._frames_read.views, tile.views):
+            self._frames_read = None  # the others are in other memory then
+            self._frames_read = Source(scan, self.cut, tile.corners, plan.piece, tile.views)
+        return self._frames_read.at(tile.corners)
 
     def _model(self, scan: PtychoScan, plan: Plan, start: Any = None) -> Model:
         geometry = self._geometry(scan)
-        object_, probe = steps()["start"].apply(scan, self.cut, geometry, start or self._start)
+        tile = self._tile(geometry)
+        object_, probe = steps()["start"].apply(scan, self.cut, geometry, start or self._start, tile)
         near = transfer(scan, geometry.n, geometry.pixel)
         setup = ViewSetup(geometry.n, len(probe), len(object_), self.cut.good, self.cut.limit, near)
-        source = self._source(scan, geometry, plan)
+        source = self._source(scan, tile, plan)
         if self._views is None:
             self._views = self.backend.views(setup)
-        return Model.start(object_, probe, geometry, source, self._views)
+        return Model.start(object_, probe, geometry, source, self._views, tile)
 
     def _outcome(self, scan: PtychoScan, chain: Chain, found: Oriented | None) -> Outcome:
         model = chain.model("")
@@ -272,7 +287,9 @@ class Ptychography:
 
     def describe(self, path: Path, outcome: Outcome, process: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
         """Write the result file in the making."""
-        write_ptycho_result(path, outcome.description(self.scan, self.cut, process, seconds))
+        description = outcome.description(self.scan, self.cut, process, seconds)
+        offsets = self.comm.share(lay_out_ptycho_result(path, description) if self.comm.rank == 0 else {})
+        write_part(path, offsets, description.shape, outcome.part())
 
     def _count(self, stage: str, start: float) -> float:
         now = time.perf_counter()

@@ -87,16 +87,14 @@ def _run(
     started, first = datetime.now(UTC), comm.rank == 0
     scan = open_scan(file, recipe.scan if recipe else None)
     recipe = recipe or default_recipe(scan.technique)
-    raw = comm.share(_raw(scan) if first else None)
-    assert raw is not None
+    raw = comm.from_first(_raw(scan) if first else None)
     job = Job(path, raw, recipe, run_identity(raw.identity, recipe.resolved(), attempt), attempt, started)
     if first and options.register_result and not _in_job():
         open_catalog(options.catalog)  # a wrong name is found before the work
     try:
         there = comm.share(first and job.is_there(options.overwrite))
         result = None if there else _make(job, scan, options, watcher, comm)
-        result = comm.share(result or _existing(job) if first else None)
-        assert result is not None
+        result = comm.from_first(result or _existing(job) if first else None)
         wants_tiff = any(getattr(part.parameters, "tiff", False) for part in recipe.steps)
         if first and wants_tiff and not is_stack_of(path, job.run):
             write_stack(path)
@@ -135,9 +133,10 @@ def _make(
         stages = comm.share(list(work.seconds))
         seconds = {name: round(comm.largest(work.seconds.get(name, 0.0)), 3) for name in stages}
         seconds["total"] = round(time.perf_counter() - start, 3)
-        if comm.rank == 0:
-            work.describe(partial.data, outcome, job.process(), seconds)
-            partial.finish()
+        work.describe(partial.data, outcome, job.process(), seconds)
+        comm.agree()  # all that is written is safe
+        partial.finish()
+        comm.agree()
     except InputError:
         # an option that is wrong must not cost what an earlier attempt has done
         (partial.release if keep else partial.discard)()

@@ -134,7 +134,7 @@ class Tomography:
         if plan is not None:
             self.volume.begin(plan)
         with self.volume.clock.stage("center"):
-            return self.comm.share(None if block is None else self._look(block, finder[0]))
+            return self.comm.from_first(None if block is None else self._look(block, finder[0]))
 
     def _look(self, block: Block, finder: RecipeStep) -> CenterEstimate:
         if self.volume.wide is not None:
@@ -252,7 +252,8 @@ class Tomography:
 
     def describe(self, path: Path, outcome: Outcome, process: dict[str, Any], seconds: dict[str, float]) -> None:
         """Add to the result in the making what it says beside its volume."""
-        describe_result(path, self.description(outcome, process, seconds))
+        if self.comm.rank == 0:
+            describe_result(path, self.description(outcome, process, seconds))
 
     def description(self, outcome: Outcome, process: dict[str, Any], seconds: dict[str, float]) -> Description:
         """Say what the result file says beside its volume."""

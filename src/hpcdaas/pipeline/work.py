@@ -42,7 +42,7 @@ class Work(Protocol):
         ...
 
     def describe(self, path: Path, outcome: Any, process: dict[str, Any], seconds: dict[str, float]) -> None:
-        """Complete the result in the making, on rank 0."""
+        """Complete the result in the making."""
         ...
 
 

@@ -49,7 +49,7 @@ class GroupsBeside:
         self.own_order = tile.own(order)
         self.own_bounds = self._bounds(mine)
         self.others = self._selected(~mine & reaches)
-        self._boxes = {q: tuple(box.within(tile.box)) for q, box in tile.halo.overlaps.items()}
+        self._boxes = {q: box.within(tile.box) for q, box in tile.halo.overlaps.items()}
         self._sent = {q: self._selected(mine & tile.near(tile.tiling.held[q])[order]) for q in self._boxes}
         self._coming = {q: self._selected((owner == q) & reaches) for q in self._boxes}
 

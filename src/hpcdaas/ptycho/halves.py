@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from hpcdaas.errors import InputError
@@ -38,17 +41,19 @@ def halves(model: Model, first: Model, second: Model, parameters: Halves) -> Rin
     RingCorrelation or None
         None where the scan is too small for rings, or a half has nothing in it.
     """
-    window = lit_window(model, parameters.light)
-    try:
-        return ring_correlation(first.object[0][window], second.object[0][window], model.geometry.pixel)
-    except InputError:
-        return None
+    tile = model.tile
+    light, one, other = (tile.whole(a) for a in (model.illumination(), first.object[0], second.object[0]))
+    found = None
+    if tile.comm.rank == 0:
+        window = lit_window(model, light, parameters.light)
+        with suppress(InputError):
+            found = ring_correlation(one[window], other[window], model.geometry.pixel)
+    return tile.comm.share(found)
 
 
-def lit_window(model: Model, share: float) -> tuple[slice, slice]:
+def lit_window(model: Model, light: NDArray[np.float32], share: float) -> tuple[slice, slice]:
     """Give the rows and columns around the scan's middle that got light everywhere, as far as they can be had."""
     places = model.geometry.places[model.order]
-    light = model.illumination()
     bright = light > share * np.median(light[tuple(np.rint(places).astype(int).T)])
     low, high = np.percentile(places, 2, axis=0), np.percentile(places, 98, axis=0)
     middle, half = (low + high) / 2, (high - low) / 2

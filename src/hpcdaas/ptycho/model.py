@@ -135,7 +135,11 @@ class Algorithm(Protocol):
         ...
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Give what it needs to go on beside object and probe, by name."""
+        """Give what it needs to go on beside object and probe, by name.
+
+        Arrays whose name holds ``object`` lie on this rank's part of it, and ``waves`` belong to its views; others are
+        alike on all ranks.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcdaas.backend.views import Complex64, Int32, Misfit, Sums
+from hpcdaas.backend.views import Int32, Misfit, Sums
 from hpcdaas.parallel import Comm, Serial
 from hpcdaas.parallel.halo import Halo
 from hpcdaas.parallel.tiles import make_tiling
@@ -87,7 +87,7 @@ class Tile:
         """Give the largest value of all ranks' parts."""
         return self.comm.largest(float(array.max(initial=0)))
 
-    def counted(self, array: Complex64) -> Complex64:
+    def counted(self, array: NDArray[Any]) -> NDArray[Any]:
         """Give the part of an array (…, y, x) of the object's pixels that this rank counts."""
         return array if self.alone else array[(..., *self.owned.within(self.box).slices)]
 
