@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -90,15 +91,29 @@ class Child:
     answer: dict[str, Any]
 
 
-def reconstruct(scan: Path, out: Path, *arguments: str, cache: Path, environment: Mapping[str, str] = {}) -> Child:
-    """Run ``hpcdaas reconstruct SCAN -o OUT --json …`` as a process of its own; OUT is removed before.
+def launcher(ranks: int) -> list[str]:
+    """Give what starts some ranks: the mpiexec of this environment, else of the system; nothing for one rank."""
+    if ranks == 1:
+        return []
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        raise SystemExit("There is no mpiexec here: pip install mpich mpi4py.")
+    return [found, "-n", str(ranks)]
+
+
+def reconstruct(
+    scan: Path, out: Path, *arguments: str, cache: Path, environment: Mapping[str, str] = {}, ranks: int = 1
+) -> Child:
+    """Run ``hpcdaas reconstruct SCAN -o OUT --json …`` as processes of its own; OUT is removed before.
 
     FFT plans are kept in `cache`, the catalogue lies beside OUT.
     """
     out.unlink(missing_ok=True)
     # an installed program has its bytecode; in an editable one the first run writes it
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    command = [*COMMAND, "reconstruct", str(scan), "-o", str(out), "--catalog", str(out.with_suffix(".db")), "--json"]
+    program = [*launcher(ranks), *COMMAND]
+    command = [*program, "reconstruct", str(scan), "-o", str(out), "--catalog", str(out.with_suffix(".db")), "--json"]
     launched = subprocess.run(
         [sys.executable, "-c", LAUNCHER, *command, *arguments],
         stdout=subprocess.PIPE,

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 #: Seconds that a rank which has failed waits for the others to hear of it before it ends them all.
 PATIENCE = 10.0
+#: Seconds that a rank waits for the others awake, and then sleeps for at most until it looks again.
+SOON, LONGEST = 1e-3, 2e-3
 
 
 class Comm(Protocol):
@@ -79,6 +81,17 @@ class Comm(Protocol):
         """Send contiguous arrays to some ranks while others come in from some; both ends know the shapes."""
         ...
 
+    def complete(
+        self, value: float, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]],
+        sums: Sequence[NDArray[Any]],
+    ) -> float:  # fmt: skip
+        """Do `largest`, `exchange` and `add` at one meeting; gives the largest value."""
+        ...
+
+    def add_at_once(self, array: NDArray[Any]) -> None:
+        """Do `add` without a meeting: where nothing can have failed since the last one."""
+        ...
+
     def deal(
         self, sends: NDArray[Any], to: Sequence[int], receives: NDArray[Any], of: Sequence[int], at: Sequence[int]
     ) -> None:
@@ -125,6 +138,16 @@ class Serial:
     def exchange(self, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]]) -> None:
         """See `Comm.exchange`."""
 
+    def complete(
+        self, value: float, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]],
+        sums: Sequence[NDArray[Any]],
+    ) -> float:  # fmt: skip
+        """See `Comm.complete`."""
+        return value
+
+    def add_at_once(self, array: NDArray[Any]) -> None:
+        """See `Comm.add_at_once`."""
+
     def deal(
         self, sends: NDArray[Any], to: Sequence[int], receives: NDArray[Any], of: Sequence[int], at: Sequence[int]
     ) -> None:
@@ -159,7 +182,7 @@ class Mpi:
 
     def agree(self, flag: bool = False) -> bool:
         """See `Comm.agree`."""
-        return self._meet("agree", flag)
+        return self._meet("agree", flag)[0]
 
     def share(self, value: T) -> T:
         """See `Comm.share`."""
@@ -181,12 +204,15 @@ class Mpi:
 
     def largest(self, value: float) -> float:
         """See `Comm.largest`."""
-        self._meet("largest")
-        return float(self._comm.allreduce(value, self._mpi.MAX))
+        return self._meet("largest", value=value)[1]
 
     def add(self, array: NDArray[Any]) -> None:
         """See `Comm.add`."""
         self._meet("add")
+        self.add_at_once(array)
+
+    def add_at_once(self, array: NDArray[Any]) -> None:
+        """See `Comm.add_at_once`."""
         self._comm.Allreduce(self._mpi.IN_PLACE, array)
         self.sent["reduced"] += array.nbytes
         self.sent["reductions"] += 1
@@ -194,11 +220,26 @@ class Mpi:
     def exchange(self, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]]) -> None:
         """See `Comm.exchange`."""
         self._meet("exchange")
+        self._mpi.Request.Waitall(self._begin_exchange(sends, receives))
+
+    def complete(
+        self, value: float, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]],
+        sums: Sequence[NDArray[Any]],
+    ) -> float:  # fmt: skip
+        """See `Comm.complete`."""
+        _, largest = self._meet("complete", value=value)
+        pending = self._begin_exchange(sends, receives)
+        for array in sums:
+            self.add_at_once(array)
+        self._mpi.Request.Waitall(pending)
+        return largest
+
+    def _begin_exchange(self, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]]) -> list[Any]:
         pending = [self._comm.Irecv(array, source) for source, array in receives.items()]
         pending += [self._comm.Isend(array, target) for target, array in sends.items()]
-        self._mpi.Request.Waitall(pending)
         self.sent["exchanged"] += sum(array.nbytes for array in sends.values())
         self.sent["exchange messages"] += len(sends)
+        return pending
 
     def deal(
         self, sends: NDArray[Any], to: Sequence[int], receives: NDArray[Any], of: Sequence[int], at: Sequence[int]
@@ -227,25 +268,29 @@ class Mpi:
             self._end(error, broken)
         self._end(error)
 
-    def _meet(self, verb: str, flag: bool = False, error: BaseException | None = None) -> bool:
-        """Take the worst of all ranks' states; raise what failed. A rank that has failed itself waits for a while."""
+    def _meet(
+        self, verb: str, flag: bool = False, value: float = 0.0, error: BaseException | None = None
+    ) -> tuple[bool, float]:
+        """Take the worst of all ranks' states, and the largest value; raise what failed.
+
+        A rank that has failed itself waits for a while only.
+        """
         number = _VERBS.index(verb)
-        state = np.array([_FAILED if error else int(flag), number, -number], np.int32)
+        state = np.array([_FAILED if error else int(flag), number, -number, value])
         request = self._comm.Iallreduce(self._mpi.IN_PLACE, state, self._mpi.MAX)
-        if error is None:
-            request.Wait()
-        else:
-            until = time.monotonic() + PATIENCE
-            while not request.Test():
-                if time.monotonic() > until:
-                    self._end(error)
-                time.sleep(0.01)
-        worst, most, least = state.tolist()
+        start = time.monotonic()
+        while not request.Test():
+            waited = time.monotonic() - start
+            if error is not None and waited > PATIENCE:
+                self._end(error)
+            # those who are late may need the core that MPI would keep awake
+            time.sleep(0 if waited < SOON else min(waited / 20, LONGEST))
+        worst, most, least, largest = state.tolist()
         if worst == _FAILED:
             self._raise(error)
         if most != -least:  # all of them see it, and raise: better than to wait for each other for ever
-            raise RuntimeError(f"ranks are out of step: '{_VERBS[-least]}' meets '{_VERBS[most]}'")
-        return bool(worst)
+            raise RuntimeError(f"ranks are out of step: '{_VERBS[int(-least)]}' meets '{_VERBS[int(most)]}'")
+        return bool(worst), largest
 
     def _raise(self, error: BaseException | None) -> NoReturn:
         """Raise on all ranks what the first of those that failed has to say."""
@@ -268,7 +313,7 @@ class Mpi:
 
 
 _FAILED = 2
-_VERBS = ("failed", "agree", "share", "gather", "largest", "add", "exchange", "deal")
+_VERBS = ("failed", "agree", "share", "gather", "largest", "add", "exchange", "complete", "deal")
 
 
 def _told(error: BaseException, rank: int) -> tuple[type[HpcdaasError], str, str, str, int]:

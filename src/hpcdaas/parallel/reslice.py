@@ -2,53 +2,80 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from hpcdaas.parallel.comm import Comm
 
 
-def reslice(
-    comm: Comm, frames: NDArray[Any], shares: Sequence[range], places: Sequence[slice]
-) -> NDArray[Any]:  # fmt: skip
-    """Give each rank all frames of its own rows; called by all ranks.
+class Reslice:
+    """Gives each rank all frames of its own rows, block after block.
 
-    Each item that belongs to another rank crosses once, in its stored type.
+    Each item that belongs to another rank crosses once, in its stored type. Memory that was touched once is used
+    again: fresh pages cost as much as the exchange does.
 
     Parameters
     ----------
     comm : Comm
-    frames : ndarray, (own frame, row, column)
-        This rank's frames, of all ranks' rows.
     shares : sequence of range
         Frames of each rank, one run after the other.
-    places : sequence of slice
-        Where each rank's rows are along the second axis of `frames`.
-
-    Returns
-    -------
-    ndarray, (frame, own row, column)
-        Where there is one rank, a view of `frames`.
     """
-    if comm.size == 1:
-        return frames[:, places[0]]
-    columns, mine = frames.shape[2], places[comm.rank]
-    rows = [place.stop - place.start for place in places]
-    own = len(shares[comm.rank])
-    out = np.empty((shares[-1].stop, rows[comm.rank], columns), frames.dtype)
-    out[shares[comm.rank].start : shares[comm.rank].stop] = frames[:, mine]
-    # What this rank keeps is not sent to itself.
-    to = [0 if rank == comm.rank else own * count for rank, count in enumerate(rows)]
-    of = [0 if rank == comm.rank else len(share) * rows[comm.rank] for rank, share in enumerate(shares)]
-    packed = np.empty((sum(to), columns), frames.dtype)
-    at = 0
-    for place, count in zip(places, to, strict=True):
-        if count:
-            packed[at : at + count].reshape(own, -1, columns)[...] = frames[:, place]
-            at += count
-    starts = [share.start * rows[comm.rank] for share in shares]
-    comm.deal(packed, to, out.reshape(-1, columns), of, starts)
-    return out
+
+    def __init__(self, comm: Comm, shares: Sequence[range]) -> None:
+        self.comm, self.shares = comm, shares
+        self._packed, self._out = np.empty(0, np.uint8), np.empty(0, np.uint8)
+
+    def exchange(self, frames: NDArray[Any], places: Sequence[slice], reuse: bool = False) -> NDArray[Any]:
+        """Give all frames of this rank's rows; called by all ranks.
+
+        Parameters
+        ----------
+        frames : ndarray, (own frame, row, column)
+            This rank's frames, of all ranks' rows.
+        places : sequence of slice
+            Where each rank's rows are along the second axis of `frames`.
+        reuse : bool
+            Whether what the last call gave is over.
+
+        Returns
+        -------
+        ndarray, (frame, own row, column)
+            Where there is one rank, a view of `frames`.
+        """
+        comm, shares, columns = self.comm, self.shares, frames.shape[2]
+        if comm.size == 1:
+            return frames[:, places[0]]
+        rows = [place.stop - place.start for place in places]
+        mine, own = rows[comm.rank], len(shares[comm.rank])
+        out = self._memory((shares[-1].stop, mine, columns), frames.dtype, reuse)
+        out[shares[comm.rank].start : shares[comm.rank].stop] = frames[:, places[comm.rank]]
+        # What this rank keeps is not sent to itself.
+        to = [0 if rank == comm.rank else own * count for rank, count in enumerate(rows)]
+        of = [0 if rank == comm.rank else len(share) * mine for rank, share in enumerate(shares)]
+        packed = self._pack(frames, places, to)
+        comm.deal(packed, to, out.reshape(-1, columns), of, [share.start * mine for share in shares])
+        return out
+
+    def _pack(self, frames: NDArray[Any], places: Sequence[slice], to: Sequence[int]) -> NDArray[Any]:
+        own, _, columns = frames.shape
+        size = sum(to) * columns * frames.dtype.itemsize
+        if self._packed.size < size:
+            self._packed = np.empty(size, np.uint8)
+        packed, at = self._packed[:size].view(frames.dtype).reshape(-1, columns), 0
+        for place, count in zip(places, to, strict=True):
+            if count:
+                packed[at : at + count].reshape(own, -1, columns)[...] = frames[:, place]
+                at += count
+        return packed
+
+    def _memory(self, shape: tuple[int, ...], dtype: DTypeLike, reuse: bool) -> NDArray[Any]:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        if not reuse:
+            return np.empty(shape, dtype)
+        if self._out.size < size:
+            self._out = np.empty(size, np.uint8)
+        return self._out[:size].view(dtype).reshape(shape)

@@ -26,7 +26,7 @@ from hpcdaas.tomo.field_of_view import find_axis
 from hpcdaas.tomo.flatfield import check_flats
 from hpcdaas.tomo.plan import BATCH, Plan, make_plan
 from hpcdaas.tomo.store import Store, limits
-from hpcdaas.tomo.volume import Volume
+from hpcdaas.tomo.volume import Volume, middle_of
 
 #: A centre with less confidence is not used unasked.
 SURE = 0.5
@@ -214,8 +214,7 @@ class Tomography:
             return 0.0, 1.0
         if self.store.low is not None and self.store.high is not None:
             return self.store.low, self.store.high
-        trial = self.volume.trials([center])
-        return self.comm.share(limits(trial[0], self.store) if trial else (0.0, 1.0))
+        return limits(self.volume.trials([center], self.volume.size)[0], self.store)
 
     def _diagnostics(self, center: float) -> dict[str, NDArray[Any]]:
         """Sinograms of the middle row, and slices with centres around the one that was used."""
@@ -241,14 +240,11 @@ class Tomography:
         centers : list of float
             The centres that were used.
         slices : ndarray, (k, edge, edge), float32
-            On rank 0.
         """
         centers = [center + step for step in TRIAL_STEPS if 0 <= center + step <= self.scan.shape[2] - 1]
-        slices = [_middle(slice_, edge or self.volume.size) for slice_ in self.volume.trials(centers)]
-        if not slices:
-            return centers, np.empty((0, 0, 0), np.float32)
+        slices = self.volume.trials(centers, edge or self.volume.size)
         smallest = min(len(one) for one in slices)
-        return centers, np.stack([_middle(one, smallest) for one in slices])
+        return centers, np.stack([middle_of(one, smallest) for one in slices])
 
     def describe(self, path: Path, outcome: Outcome, process: dict[str, Any], seconds: dict[str, float]) -> None:
         """Add to the result in the making what it says beside its volume."""
@@ -305,9 +301,3 @@ def unsure(estimate: CenterEstimate) -> InputError:
         f"{estimate.reason}",
         "Look at trial slices with 'hpcdaas inspect FILE --center' and give one with --center PIXEL.",
     )
-
-
-def _middle(image: Float32, edge: int) -> Float32:
-    """The middle of an image, at most edge × edge."""
-    start = max(0, (len(image) - edge) // 2)
-    return image[start : start + edge, start : start + edge].copy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,21 +65,31 @@ class GroupsBeside:
         """Give what belongs to some of the groups."""
         return Beside(self, first, groups)
 
-    def exchange(self, group: int, field: Complex64) -> None:
-        """Add to a field what other ranks' views of a group have summed up on this rank's part, in place."""
+    def complete(self, group: int, field: Complex64 | None, sums: Sequence[NDArray[Any]], light: float) -> float:
+        """Add what other ranks' views of a group have summed up: to this rank's part of a field, and to sums of all.
+
+        Gives the largest `light`.
+        """
         sends, comes, places = {}, {}, {}
         for rank, box in self._boxes.items():
+            if field is None:
+                break
             sent, coming = self._sent[rank][group], self._coming[rank][group]
             if len(sent):
                 sends[rank] = self._views.touched(sent, box).pack(field)
             if len(coming):
                 places[rank] = self._views.touched(coming, box)
                 comes[rank] = np.empty((len(field), places[rank].pixels), np.complex64)
-        self.tile.comm.exchange(
-            {q: packed for q, packed in sends.items() if packed.size}, {q: c for q, c in comes.items() if c.size}
+        largest = self.tile.comm.complete(
+            light,
+            {rank: packed for rank, packed in sends.items() if packed.size},
+            {rank: packed for rank, packed in comes.items() if packed.size},
+            sums,
         )
         for rank, place in places.items():
+            assert field is not None
             place.add(comes[rank], field)
+        return largest
 
 
 class Beside:
@@ -102,16 +113,11 @@ class Beside:
         self, group: int, object_: Complex64 | None, probe: Complex64 | None, probe_weight: Float32 | None, light: float
     ) -> float:
         """See `hpcdaas.backend.views.Beside.sums`."""
-        comm = self._whole.tile.comm
-        if object_ is not None:
-            light = comm.largest(light)
-            self._whole.exchange(self._first + group, object_)
-        for array in (probe, probe_weight):
-            if array is not None:
-                comm.add(array)
-        return light
+        sums = [array for array in (probe, probe_weight) if array is not None]
+        return self._whole.complete(self._first + group, object_, sums, light)
 
     def steps(self, group: int, object_step: float, probe_step: float) -> tuple[float, float]:
         """See `hpcdaas.backend.views.Beside.steps`."""
-        both = self._whole.tile.total(object_step, probe_step)
+        both = np.array([object_step, probe_step])
+        self._whole.tile.comm.add_at_once(both)  # between the sums and the steps nothing can fail
         return float(both[0]), float(both[1])

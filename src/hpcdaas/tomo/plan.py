@@ -12,8 +12,8 @@ from hpcdaas.parallel.split import most_rows
 BATCH = 16
 #: What a process needs before it holds any data: interpreter, libraries, the metadata of a large file.
 RESIDENT = 220_000_000
-#: Slices that wait to be written, in batches, beside the one that is computed.
-WAITING = 2
+#: Batches of slices that are being written, beside the one that is computed: more would make neither faster.
+WAITING = 1
 #: Blocks that a scan comes in at least, where its rows allow: what is read first is waited for.
 SHARES = 8
 #: More than this at once makes reading no faster.

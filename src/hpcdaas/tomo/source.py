@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hpcdaas.backend import Backend
 from hpcdaas.parallel import Comm
-from hpcdaas.parallel.reslice import reslice
+from hpcdaas.parallel.reslice import Reslice
 from hpcdaas.parallel.split import rows_to_read, shares
 from hpcdaas.scan import Frames, Scan
 from hpcdaas.tomo.block import Block
@@ -30,11 +30,14 @@ class Rows:
         Rows at each end of them.
     frames : list of ndarray, (own frame, row, column)
         Of projections, flats by group, darks: all ranks' rows.
+    reuse : bool
+        Whether the block before this one is over when this one is made.
     """
 
     spans: Sequence[range]
     halo: int
     frames: list[NDArray[Any]]
+    reuse: bool = False
 
 
 class Source:
@@ -81,7 +84,7 @@ class Source:
                 field.hold(range(self.scan.shape[1]), 0)
         reads, _ = rows_to_read(spans, halo)
         frames = [self._projections.read(reads, reuse), *(field.read(reads) for field in self._fields)]
-        return Rows(spans, halo, frames)
+        return Rows(spans, halo, frames, reuse)
 
     def block(self, rows: Rows, center: float | None = None) -> Block:
         """Make the block of this rank's rows, with all ranks' frames; called by all of them.
@@ -95,8 +98,8 @@ class Source:
         _, places = rows_to_read(rows.spans, rows.halo)
         stacks = [self._projections, *self._fields]
         data, *fields = (
-            stack.exchange(frames, places) for stack, frames in zip(stacks, rows.frames, strict=True)
-        )  # fmt: skip
+            stack.exchange(frames, places, rows.reuse) for stack, frames in zip(stacks, rows.frames, strict=True)
+        )
         own, halo = rows.spans[self.comm.rank], rows.halo
         darks = fields.pop() if self.scan.darks is not None else np.empty((0, *data.shape[1:]), np.float32)
         return replace(
@@ -131,9 +134,10 @@ class _Stack:
     """Frames of which this rank reads a share."""
 
     def __init__(self, frames: Frames, comm: Comm) -> None:
-        self.frames, self.comm = frames, comm
-        self.shares = shares(frames.shape[0], comm.size)
-        self.mine = self.shares[comm.rank]
+        self.frames = frames
+        parts = shares(frames.shape[0], comm.size)
+        self.mine = parts[comm.rank]
+        self._reslice = Reslice(comm, parts)
         self._held: NDArray[Any] | None = None
         self._first_held = 0
         self._ring: deque[NDArray[Any]] = deque(maxlen=2)
@@ -184,6 +188,6 @@ class _Stack:
         self._ring.append(old if old.size >= size else np.empty(size, self.frames.dtype))
         return self._ring[-1][:size].reshape(shape)
 
-    def exchange(self, frames: NDArray[Any], places: Sequence[slice]) -> NDArray[Any]:
+    def exchange(self, frames: NDArray[Any], places: Sequence[slice], reuse: bool) -> NDArray[Any]:
         """Give all frames of this rank's rows."""
-        return reslice(self.comm, frames, self.shares, places)
+        return self._reslice.exchange(frames, places, reuse)

@@ -17,7 +17,7 @@ import numpy as np
 from hpcdaas.backend import Backend, Float32
 from hpcdaas.direct import page_aligned
 from hpcdaas.parallel import Comm, Serial
-from hpcdaas.parallel.split import split_rows
+from hpcdaas.parallel.split import shares, split_rows
 from hpcdaas.scan import Scan
 from hpcdaas.step import Axis, Step
 from hpcdaas.tomo.block import Block
@@ -250,20 +250,16 @@ class Volume:
             return self.source.block(read, self.center)
 
     def middle(self) -> tuple[Float32, Float32]:
-        """Give the sinogram of the middle row before and after correction, each (angle, column), to rank 0."""
+        """Give the sinogram of the middle row before and after correction, each (angle, column)."""
         kept = [found for found in self.comm.gather(self._middle) if found is not None]
-        if kept:
-            self._middle = kept[0]
-        else:  # it went through in an attempt before this one, or nothing did yet
+        if not kept:  # it went through in an attempt before this one, or nothing did yet
             block = self._middle_block()
-            raw = block.data[:, block.halo : block.halo + 1].astype(np.float32)
+            made = None
             if self.comm.rank == 0:
-                self._middle = (
-                    raw[:, 0],
-                    self._prepared(replace(block, center=self.center), self.parts).values()[:, 0],
-                )
-            else:
-                self._middle = (raw, raw)
+                raw = block.data[:, block.halo].astype(np.float32)
+                made = (raw, self._prepared(replace(block, center=self.center), self.parts).values()[:, 0])
+            kept = [self.comm.from_first(made)]
+        self._middle = kept[0]
         return self._middle
 
     def _middle_block(self) -> Block:
@@ -273,28 +269,29 @@ class Volume:
             self._raw_middle = self._of_first(range(row, row + 1), self.halo)
         return self._raw_middle
 
-    def trials(self, centers: Sequence[float]) -> list[Float32]:
-        """Reconstruct the middle row with some centres: (n, n) each, on rank 0; the others get none."""
+    def trials(self, centers: Sequence[float], edge: int) -> list[Float32]:
+        """Reconstruct the middle row with some centres; give the middle of each slice, at most edge × edge."""
         if self.wide is None:
             sinogram = self.middle()[1][:, None]
             blocks = [replace(self.source.empty(), data=sinogram, center=center) for center in centers]
-        else:  # how the halves are joined depends on the centre
+            mine = shares(len(centers), self.comm.size)[self.comm.rank]
+        else:  # how the halves are joined depends on the centre, and rank 0 has them
             raw = self._middle_block()
             blocks = [replace(raw, data=raw.data.copy(), center=center) for center in centers]
-        if self.comm.rank:
-            return []
-        slices = []
-        for block in blocks:
-            prepared = block if self.wide is None else self._prepared(block, self.parts)
-            size = prepared.data.shape[2]
-            out = np.empty((1, size, size), np.float32)
-            self.maker.step.apply(prepared, self.maker.parameters, out)
-            slices.append(out[0])
-        return slices
+            mine = range(0 if self.comm.rank else len(centers))
+        own = [self._trial(blocks[i], edge) for i in mine]
+        return [slice_ for some in self.comm.gather(own) for slice_ in some]
+
+    def _trial(self, block: Block, edge: int) -> Float32:
+        prepared = block if self.wide is None else self._prepared(block, self.parts)
+        size = prepared.data.shape[2]
+        out = np.empty((1, size, size), np.float32)
+        self.maker.step.apply(prepared, self.maker.parameters, out)
+        return middle_of(out[0], edge)
 
     def _read(self, rows: range) -> Rows:
         with self.clock.stage("read"):
-            return self.source.read(split_rows(rows, self.comm.size), self.halo, reuse=not self.held)
+            return self.source.read(split_rows(rows, self.comm.size), self.halo, reuse=True)
 
     def _write(self, sink: Sink, first: int, slices: Float32, tally: Counter[str]) -> None:
         with self.clock.stage("write"):
@@ -331,6 +328,12 @@ class Volume:
         if not block.halo:
             return block
         return _part(block, block.halo, block.data.shape[1] - 2 * block.halo, tally=block.tally)
+
+
+def middle_of(image: Float32, edge: int) -> Float32:
+    """Give the middle of an image, at most edge × edge."""
+    start = max(0, (len(image) - edge) // 2)
+    return image[start : start + edge, start : start + edge].copy()
 
 
 def _never() -> None:
