@@ -12,6 +12,7 @@ import pickle
 import socket
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -295,9 +296,10 @@ class Mpi:
     def _raise(self, error: BaseException | None) -> NoReturn:
         """Raise on all ranks what the first of those that failed has to say."""
         mine = None if error is None else pickle.dumps(_told(error, self.rank))
-        said = [text for text in self._comm.allgather(mine) if text is not None]
-        kind, message, hint, host, rank = pickle.loads(said[0])
-        alone = f"Rank {rank} on {host}: " if len(said) < self.size else ""
+        said = [pickle.loads(text) for text in self._comm.allgather(mine) if text is not None]
+        kind, message, hint, host, rank = said[0]
+        agreed = len(said) == self.size and len({other[1] for other in said}) == 1
+        alone = "" if agreed else f"Rank {rank} on {host}: "
         self._raised = kind(alone + message, hint)
         raise self._raised from error
 
@@ -351,7 +353,9 @@ def world() -> Comm:
         return Serial()
     started = f"{found.launcher} started {found.ranks} ranks"
     try:
-        from mpi4py import MPI
+        with warnings.catch_warnings():  # of a launcher of another MPI, which is said below
+            warnings.simplefilter("ignore")
+            from mpi4py import MPI
     except (ImportError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{started}, and mpi4py can't be used: {reason}.", "pip install 'hpcdaas[mpi]'") from error

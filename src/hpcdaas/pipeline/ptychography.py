@@ -142,7 +142,7 @@ class Ptychography:
 
     def plan(self) -> Plan:
         """Choose how the frames go through the memory."""
-        return make_plan(self._load(), self.memory)
+        return make_plan(self._load(), self.memory, self.comm.local)
 
     def run(self, partial: Partial, plan: Plan, saved: dict[str, Any] | None, watcher: Watcher) -> Outcome:
         """Reconstruct; see `hpcdaas.pipeline.tomography.Tomography.run`."""

@@ -109,7 +109,7 @@ class Tomography:
         work = self.backend.work_bytes(self.volume.size, len(self.rows), self.scan.shape[0], padding, eps)
         if self.store != Store():  # a batch is converted or cropped while the next one is computed
             work += 8 * min(BATCH, len(self.rows)) * self.volume.size**2
-        plans = self.comm.gather(make_plan(self.volume.load(work), self.memory))
+        plans = self.comm.gather(make_plan(self.volume.load(work), self.memory, self.comm.local))
         return min(plans, key=lambda plan: (plan.hold, plan.block))  # that of the node with the least memory
 
     def find_center(self, plan: Plan | None = None) -> CenterEstimate:

@@ -90,14 +90,16 @@ class Plan:
         return f"{way}{waves}, about {self.bytes / 1e9:.1f} GB of memory"
 
 
-def make_plan(load: Load, budget: int) -> Plan:
+def make_plan(load: Load, budget: int, sharing: int = 1) -> Plan:
     """Choose how the frames are kept.
 
     Parameters
     ----------
     load : Load
     budget : int
-        Bytes.
+        Bytes of a rank.
+    sharing : int
+        Ranks of one node: what people give is the budget of all of them.
 
     Raises
     ------
@@ -113,11 +115,11 @@ def make_plan(load: Load, budget: int) -> Plan:
     if piece >= max(FEWEST, load.group):
         return Plan(int(piece), load.fixed + load.waves + 2 * int(piece) * frame, load.waves)
     smallest = min(whole, load.fixed + load.waves + 2 * frame * max(FEWEST, load.group))
-    needed = f"{-(-smallest // 10**7) / 100:g}GB"  # no less than it is
-    needs = f"This needs {needed[:-2]} GB of memory, and the budget is {budget / 1e9:.3g} GB."
+    needed = f"{-(-sharing * smallest // 10**7) / 100:g}GB"  # no less than it is
+    needs = f"This needs {needed[:-2]} GB of memory, and the budget is {sharing * budget / 1e9:.3g} GB."
     if load.waves:
         raise InputError(
-            f"{needs} {load.waves / 1e9:.2f} GB of it are stored exit waves.",
+            f"{needs} {sharing * load.waves / 1e9:.2f} GB of it are stored exit waves.",
             f"Give --memory {needed}, or use lsqml instead of dm and raar: it stores none.",
         )
     raise InputError(needs, f"Give --memory {needed}, smaller groups, or smaller frames (-s frames.size=...).")

@@ -123,7 +123,7 @@ def block_bytes(load: Load, block: int, hold: bool) -> int:
     return RESIDENT + raw + work + fields + slices + load.fixed
 
 
-def make_plan(load: Load, memory: int) -> Plan:
+def make_plan(load: Load, memory: int, sharing: int = 1) -> Plan:
     """Choose how many rows are in memory at once.
 
     Rows that can be read by themselves come in blocks of some hundred MB, each byte of the file
@@ -134,7 +134,9 @@ def make_plan(load: Load, memory: int) -> Plan:
     ----------
     load : Load
     memory : int
-        The budget in bytes.
+        The budget of a rank in bytes.
+    sharing : int
+        Ranks of one node: what people give is the budget of all of them.
 
     Returns
     -------
@@ -164,6 +166,7 @@ def make_plan(load: Load, memory: int) -> Plan:
             return Plan(block, False, passes, need)
     need = block_bytes(load, 1, hold=False)
     raise InputError(
-        f"{memory / 1e9:.2f} GB of memory are not enough for one row of this scan.",
-        f"Give at least --memory {math.ceil(need / 1e8) / 10:.1f}GB.",
+        f"{sharing * memory / 1e9:.2f} GB of memory are not enough for one row of this scan"
+        + (f" on each of {sharing} ranks." if sharing > 1 else "."),
+        f"Give at least --memory {math.ceil(sharing * need / 1e8) / 10:.1f}GB.",
     )
