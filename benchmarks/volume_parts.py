@@ -58,7 +58,7 @@ class Parts:
         """Read all rows, block by block, as the pipeline does."""
         source = self.tomography().volume.source
         for i in range(0, len(self.rows), self.plan.block):
-            source.block(self.rows[i : i + self.plan.block])
+            source.block(source.read([self.rows[i : i + self.plan.block]]))
 
     def reconstruct(self, work: Tomography) -> None:
         """Find the centre and make all slices, which nobody keeps."""

@@ -194,7 +194,7 @@ def test_streamed_frames_give_the_same_object(file, tmp_path, monkeypatch):
 
     chosen = recipe("frames", "start", {"use": "lsqml", "iterations": 6, "group": 8})
     run(file, tmp_path / "held.h5", chosen)
-    monkeypatch.setattr("hpcdaas.pipeline.ptychography.make_plan", lambda load, budget: plan.Plan(16, 1))
+    monkeypatch.setattr("hpcdaas.pipeline.ptychography.make_plan", lambda load, budget, sharing: plan.Plan(16, 1))
     told = []
     run(file, tmp_path / "streamed.h5", chosen, watcher=Watcher(say=told.append))
     assert "16 frames at a time" in told[0]

@@ -58,8 +58,9 @@ def reconstruct(
         chosen = resolve(recipe, setting, center, rows, file)
         if preview:
             chosen = _few_iterations(chosen) if chosen.technique == "ptychography" else _three_rows(file, chosen)
-        if comm.rank == 0:
-            # what draws the picture takes long to import, half a second for a preview: meanwhile the data are worked on
+        if comm.size == 1:
+            # What draws the picture takes long to import, half a second for a preview: meanwhile the data are worked
+            # on. Of many ranks, whose memory counts, rank 0 does it when the data are gone.
             drawing = "hpcdaas.view.preview" if preview else "hpcdaas.view.thumbnail"
             threading.Thread(target=_import, args=(drawing,), daemon=True).start()
         result = pipeline.reconstruct(file, chosen, out, watcher=watcher, register_result=not preview, **options)

@@ -27,6 +27,10 @@ class Reslice:
 
     def __init__(self, comm: Comm, shares: Sequence[range]) -> None:
         self.comm, self.shares = comm, shares
+        self.release()
+
+    def release(self) -> None:
+        """Give memory back."""
         self._packed, self._out = np.empty(0, np.uint8), np.empty(0, np.uint8)
 
     def exchange(self, frames: NDArray[Any], places: Sequence[slice], reuse: bool = False) -> NDArray[Any]:

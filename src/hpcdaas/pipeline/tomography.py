@@ -25,8 +25,9 @@ from hpcdaas.tomo.center import CenterEstimate
 from hpcdaas.tomo.field_of_view import find_axis
 from hpcdaas.tomo.flatfield import check_flats
 from hpcdaas.tomo.plan import BATCH, Plan, make_plan
+from hpcdaas.tomo.samples import Samples, middle_of
 from hpcdaas.tomo.store import Store, limits
-from hpcdaas.tomo.volume import Volume, middle_of
+from hpcdaas.tomo.volume import Volume
 
 #: A centre with less confidence is not used unasked.
 SURE = 0.5
@@ -63,6 +64,7 @@ class Tomography:
         wanted = parse_slice(recipe.scan.rows, scan.shape[1])
         self.rows = range(wanted.start, wanted.stop, wanted.step)
         self.volume = Volume(scan, recipe.steps, backend, self.rows, self.comm)
+        self.samples = Samples(self.volume)
         stored = [part.parameters for part in recipe.only(Axis.RESULT)]
         self.store = next((p for p in stored if isinstance(p, Store)), Store())
         self.store.window(self.volume.size)  # a crop beyond the slice is refused before work starts
@@ -130,7 +132,7 @@ class Tomography:
         finder = self.recipe.only(Axis.SCAN)
         if not finder:
             raise InputError("The recipe doesn't look for the centre.", "Give --center, or add the step 'center'.")
-        block = self.volume.center_block()
+        block = self.samples.center_block()
         if plan is not None:
             self.volume.begin(plan)
         with self.volume.clock.stage("center"):
@@ -214,11 +216,11 @@ class Tomography:
             return 0.0, 1.0
         if self.store.low is not None and self.store.high is not None:
             return self.store.low, self.store.high
-        return limits(self.volume.trials([center], self.volume.size)[0], self.store)
+        return limits(self.samples.trials([center], self.volume.size)[0], self.store)
 
     def _diagnostics(self, center: float) -> dict[str, NDArray[Any]]:
         """Sinograms of the middle row, and slices with centres around the one that was used."""
-        raw, sinogram = self.volume.middle()
+        raw, sinogram = self.samples.middle()
         found: dict[str, NDArray[Any]] = {"sinogram_raw": raw, "sinogram": sinogram}
         if len(self.rows) > 3:  # a preview is to be quick
             values, slices = self.trials(center, TRIAL_EDGE)
@@ -242,7 +244,7 @@ class Tomography:
         slices : ndarray, (k, edge, edge), float32
         """
         centers = [center + step for step in TRIAL_STEPS if 0 <= center + step <= self.scan.shape[2] - 1]
-        slices = self.volume.trials(centers, edge or self.volume.size)
+        slices = self.samples.trials(centers, edge or self.volume.size)
         smallest = min(len(one) for one in slices)
         return centers, np.stack([middle_of(one, smallest) for one in slices])
 

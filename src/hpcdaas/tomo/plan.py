@@ -123,6 +123,16 @@ def block_bytes(load: Load, block: int, hold: bool) -> int:
     return RESIDENT + raw + work + fields + slices + load.fixed
 
 
+def _lean(load: Load, block: int) -> int:
+    """Give the rows at once where the counts are held: half as many where else the work space outweighs the counts.
+
+    Counts shrink as ranks are added, and the kernels' work space for a batch does not.
+    """
+    counts = load.angles * load.columns * load.itemsize * load.span / load.ranks
+    work = load.fixed + (1 + WAITING) * block * load.slice_bytes
+    return block // 2 if load.ranks > 1 and block == BATCH and work > counts else block
+
+
 def make_plan(load: Load, memory: int, sharing: int = 1) -> Plan:
     """Choose how many rows are in memory at once.
 
@@ -150,7 +160,7 @@ def make_plan(load: Load, memory: int, sharing: int = 1) -> Plan:
     single = load.step > 1 and load.halo > 0  # rows apart from each other, each with its own halo
     largest = 1 if single else load.own_rows
     if load.whole_frames:
-        held = min(BATCH, largest)
+        held = _lean(load, min(BATCH, largest))
         if block_bytes(load, held, hold=True) <= memory:
             return Plan(held, True, 1, block_bytes(load, held, hold=True))
     if not load.whole_frames:

@@ -61,6 +61,11 @@ class Source:
         """Read this rank's frames of some rows, in the order of the file, and keep them."""
         self._projections.hold(rows, halo)
 
+    def release(self) -> None:
+        """Give back the memory of counts that are held, and of blocks."""
+        for stack in (self._projections, *self._fields):
+            stack.release()
+
     def read(self, spans: Sequence[range], halo: int = 0, reuse: bool = False) -> Rows:
         """Read this rank's frames of a block; nothing is exchanged yet.
 
@@ -148,6 +153,12 @@ class _Stack:
             first, stop = max(0, rows.start - halo), min(self.frames.shape[1], rows.stop + halo)
             self._held = self._from_file(slice(first, stop), None)
             self._first_held = first
+
+    def release(self) -> None:
+        """Give all memory back."""
+        self._held = None
+        self._ring.clear()
+        self._reslice.release()
 
     def read(self, reads: Sequence[range], reuse: bool = False) -> NDArray[Any]:
         """Give this rank's frames of rows, one run after the other; rows off the detector repeat those at its edge."""

@@ -17,7 +17,7 @@ import numpy as np
 from hpcdaas.backend import Backend, Float32
 from hpcdaas.direct import page_aligned
 from hpcdaas.parallel import Comm, Serial
-from hpcdaas.parallel.split import shares, split_rows
+from hpcdaas.parallel.split import split_rows
 from hpcdaas.scan import Scan
 from hpcdaas.step import Axis, Step
 from hpcdaas.tomo.block import Block
@@ -101,8 +101,8 @@ class Volume:
         #: Rotation centre, columns, once it is known.
         self.center: float | None = None
         self.held = False
-        self._middle: tuple[Float32, Float32] | None = None
-        self._raw_middle: Block | None = None
+        #: Sinogram of the middle row before and after correction, on the rank that came by it.
+        self.middle: tuple[Float32, Float32] | None = None
         self._ahead: Future[Rows] | None = None
 
     @property
@@ -167,29 +167,6 @@ class Volume:
             return self._read(rows)
         return found
 
-    def _of_first(self, rows: range, halo: int, center: float | None = None) -> Block:
-        """Give a block of some rows to rank 0, and an empty one to the others."""
-        spans = [rows, *[range(0)] * (self.comm.size - 1)]
-        return self.source.block(self.source.read(spans, halo), center)
-
-    def center_block(self, most: int = 5) -> Block | None:
-        """Give the sinograms on which the centre is looked for: a few rows, every step before `center` done.
-
-        Rank 0 gets them, the others None.
-        """
-        inner = self.rows[len(self.rows) // 10 : len(self.rows) - len(self.rows) // 10] or self.rows
-        chosen = inner[:: max(1, (len(inner) - 1) // (most - 1))][:most]
-        with self.clock.stage("center"):
-            singly = [range(row, row + 1) for row in chosen] if self.halo else [chosen]
-            blocks = [self._of_first(rows, self.halo) for rows in singly]
-            if self.comm.rank:
-                return None
-            blocks = [self._prepared(block, self.before_center) for block in blocks]
-            if not self.halo:
-                return blocks[0]
-            joined = np.concatenate([block.values() for block in blocks], axis=1)
-            return replace(blocks[0], data=joined, rows=np.array(chosen), pending=None)
-
     def run(self, plan: Plan, sink: Sink, progress: Callable[[int], None], stop: Callable[[], None]) -> None:
         """Reconstruct all rows that the sink doesn't have yet.
 
@@ -244,50 +221,13 @@ class Volume:
                 for future in writing:
                     future.cancel()
                 raise
+        middle = self.rows[len(self.rows) // 2]
+        if self.wide is None and any(middle in rows for _, rows in work):
+            self.source.release()  # nothing of it is looked at any more
 
     def _exchanged(self, read: Rows) -> Block:
         with self.clock.stage("exchange" if self.comm.size > 1 else "read"):
             return self.source.block(read, self.center)
-
-    def middle(self) -> tuple[Float32, Float32]:
-        """Give the sinogram of the middle row before and after correction, each (angle, column)."""
-        kept = [found for found in self.comm.gather(self._middle) if found is not None]
-        if not kept:  # it went through in an attempt before this one, or nothing did yet
-            block = self._middle_block()
-            made = None
-            if self.comm.rank == 0:
-                raw = block.data[:, block.halo].astype(np.float32)
-                made = (raw, self._prepared(replace(block, center=self.center), self.parts).values()[:, 0])
-            kept = [self.comm.from_first(made)]
-        self._middle = kept[0]
-        return self._middle
-
-    def _middle_block(self) -> Block:
-        """Give the block of the middle row to rank 0."""
-        if self._raw_middle is None:
-            row = self.rows[len(self.rows) // 2]
-            self._raw_middle = self._of_first(range(row, row + 1), self.halo)
-        return self._raw_middle
-
-    def trials(self, centers: Sequence[float], edge: int) -> list[Float32]:
-        """Reconstruct the middle row with some centres; give the middle of each slice, at most edge × edge."""
-        if self.wide is None:
-            sinogram = self.middle()[1][:, None]
-            blocks = [replace(self.source.empty(), data=sinogram, center=center) for center in centers]
-            mine = shares(len(centers), self.comm.size)[self.comm.rank]
-        else:  # how the halves are joined depends on the centre, and rank 0 has them
-            raw = self._middle_block()
-            blocks = [replace(raw, data=raw.data.copy(), center=center) for center in centers]
-            mine = range(0 if self.comm.rank else len(centers))
-        own = [self._trial(blocks[i], edge) for i in mine]
-        return [slice_ for some in self.comm.gather(own) for slice_ in some]
-
-    def _trial(self, block: Block, edge: int) -> Float32:
-        prepared = block if self.wide is None else self._prepared(block, self.parts)
-        size = prepared.data.shape[2]
-        out = np.empty((1, size, size), np.float32)
-        self.maker.step.apply(prepared, self.maker.parameters, out)
-        return middle_of(out[0], edge)
 
     def _read(self, rows: range) -> Rows:
         with self.clock.stage("read"):
@@ -304,9 +244,9 @@ class Volume:
         middle = self.rows[len(self.rows) // 2]
         raw = block.data[:, block.halo + rows.index(middle)].astype(np.float32) if middle in rows else None
         with self.clock.stage("compute"):
-            block = self._prepared(block, self.parts)
+            block = self.prepared(block, self.parts)
             if raw is not None:
-                self._middle = (raw, _part(block, rows.index(middle), 1).values()[:, 0].copy())
+                self.middle = (raw, _part(block, rows.index(middle), 1).values()[:, 0].copy())
         for at in range(0, len(rows), BATCH):
             stop()
             with self.clock.stage("compute"):
@@ -318,7 +258,7 @@ class Volume:
                 part.tally.update(block.tally)
             yield at, slices, part.tally
 
-    def _prepared(self, block: Block, parts: Sequence[Part]) -> Block:
+    def prepared(self, block: Block, parts: Sequence[Part]) -> Block:
         """Run steps on a block and cut off its halo."""
         held = self.held and self.comm.size == 1
         for part in parts:
@@ -328,12 +268,6 @@ class Volume:
         if not block.halo:
             return block
         return _part(block, block.halo, block.data.shape[1] - 2 * block.halo, tally=block.tally)
-
-
-def middle_of(image: Float32, edge: int) -> Float32:
-    """Give the middle of an image, at most edge × edge."""
-    start = max(0, (len(image) - edge) // 2)
-    return image[start : start + edge, start : start + edge].copy()
 
 
 def _never() -> None:
