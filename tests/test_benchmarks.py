@@ -18,6 +18,20 @@ sys.path.insert(0, str(FOLDER))
 from common import Goal, Rounds, interleave  # noqa: E402
 from hpcdaas.backend.reference import ReferenceBackend  # noqa: E402
 from ptycho_job import Found, Reference  # noqa: E402
+from scaling_model import (  # noqa: E402
+    Machine,
+    Ptychography,
+    Sends,
+    Tomography,
+    busiest,
+    geometry_of,
+    inner_tile,
+    raster,
+    sends_of_groups,
+    sends_of_tiles,
+    sends_of_views,
+    tiling_of,
+)
 from tomo_job import definition, make_job, random_pixels, relative_error  # noqa: E402
 
 FROM_FILES, AGAINST_PEERS = {"file_to_file", "preview", "ptycho"}, {"fbp", "backproject", "ptycho"}
@@ -92,3 +106,27 @@ def test_goals() -> None:
     assert [Goal(45, 90, at_least=True).verdict(x) for x in (40, 50, 90)] == ["SHORT", "must", "aim"]
     assert [Goal(3, 1.8).verdict(x) for x in (3.1, 3, 1.7)] == ["SHORT", "must", "aim"]
     assert str(Goal(1)) == "≤ 1"
+
+
+def test_formulas_of_inner_tiles_and_of_single_views_are_those_of_the_tiling() -> None:
+    geometry = geometry_of(raster(16 * 36, 3), 12)
+    tiling = tiling_of(geometry, 16)
+    at_once, by_view = inner_tile(12, 3, 6)
+    assert busiest(sends_of_tiles(tiling)) == Sends(at_once, 8, 8)
+    singly = list(sends_of_views(tiling, geometry))
+    assert busiest(iter(singly)).pixels == by_view
+    order = np.random.default_rng(0).permutation(len(geometry.places)).astype(np.int32)
+    assert list(sends_of_groups(tiling, geometry, order, 1)) == singly
+    whole = busiest(sends_of_groups(tiling, geometry, order, len(order)))
+    assert whole.pixels == at_once  # an inner tile is covered by its views
+
+
+def test_time_of_ranks_follows_from_what_they_do() -> None:
+    free = Machine(bandwidth=math.inf, latency=0.0, filesystem=math.inf, per_node=1)
+    nothing = Sends(0, 0, 0)
+    job = Ptychography(64, dm_view=1.0, lsq_view=1.0, listed=0.0)
+    assert job.dm(free, 4, 16, nothing) == 16.0
+    assert job.lsqml(free, 4, 64, 32, nothing) == 16.0
+    assert job.lsqml(free, 64, 64, 32, nothing) == 2.0  # more ranks than views in a group don't help
+    tomo = Tomography(angles=10, rows=64, columns=8, slice=1.0, alone=3.0)
+    assert [tomo.run(free, ranks) for ranks in (1, 32, 64, 128)] == [67.0, 5.0, 4.0, 4.0]

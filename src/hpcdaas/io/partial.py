@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -201,6 +201,14 @@ class Partial:
                     entry = json.loads(line)
                     entries[entry["first"]] = entry
         return list(entries.values())
+
+    def keep(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """Forget all entries of the journals but these: what will be done again must not be counted twice."""
+        several = list(self.folder.glob("journal*"))
+        write_safely(self._journal, "".join(f"{json.dumps(entry)}\n" for entry in entries).encode())
+        for journal in several:
+            if journal != self._journal:
+                journal.unlink(missing_ok=True)
 
     def note(self, first: int, count: int, tally: Mapping[str, int]) -> None:
         """Add slices to the journal; their data must be synced already.

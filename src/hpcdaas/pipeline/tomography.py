@@ -186,7 +186,7 @@ class Tomography:
             partial.save_checkpoint({**state, "plan": asdict(plan), "low": low, "high": high, **asdict(estimate)})
 
         watcher.say(f"Centre: {estimate.center:.2f}, confidence {estimate.confidence:.2f}: {estimate.reason}")
-        sink = Sink(self._file(partial, new=saved is None), self.store, (low, high), save)
+        sink = Sink(self._file(partial, plan, new=saved is None), self.store, (low, high), save)
         try:
             self._fill(sink, plan, watcher)
             diagnostics = self._diagnostics(estimate.center) | {"cut_x": sink.cut(self.comm)}
@@ -195,15 +195,29 @@ class Tomography:
             sink.file.close()
         return Outcome(estimate, low, high, tally, diagnostics)
 
-    def _file(self, partial: Partial, new: bool) -> VolumeFile:
+    def _file(self, partial: Partial, plan: Plan, new: bool) -> VolumeFile:
         """Lay the volume's file out on rank 0, then open it everywhere; all ranks know what is done in it."""
         if self.comm.rank == 0:
+            if not new:
+                partial.keep(self._whole_blocks(partial.done(), plan))
             file = VolumeFile(partial, self.layout, new)
         done = self.comm.share(partial.done() if self.comm.rank == 0 else [])
         if self.comm.rank:
             file = VolumeFile(partial, self.layout, None)
         file.mark(done)
         return file
+
+    def _whole_blocks(self, entries: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:
+        """Give the journal's entries of blocks that are done on all ranks; others are done again."""
+        done = {i for entry in entries for i in range(entry["first"], entry["first"] + entry["count"])}
+        kept: list[dict[str, Any]] = []
+        at = 0
+        for rows in self.volume.blocks(plan):
+            here = range(at, at + len(rows))
+            if done.issuperset(here):
+                kept += [e for e in entries if e["first"] in here and e["first"] + e["count"] <= here.stop]
+            at = here.stop
+        return kept
 
     def _fill(self, sink: Sink, plan: Plan, watcher: Watcher) -> None:
         total = len(self.rows)

@@ -147,7 +147,7 @@ class Volume:
         with self.clock.stage("read"):
             self.source.hold(range(self.rows.start, self.rows[-1] + 1), self.halo)
 
-    def _blocks(self, plan: Plan) -> list[range]:
+    def blocks(self, plan: Plan) -> list[range]:
         """Give the rows that all ranks have in memory at once, block after block."""
         tall = plan.block * self.comm.size
         return [self.rows[first : first + tall] for first in range(0, len(self.rows), tall)]
@@ -156,7 +156,7 @@ class Volume:
         """Begin to read the first block; nothing else may be read before `run`: files have one reader at a time."""
         if not plan.hold:
             reader = ThreadPoolExecutor(1, "read")
-            self._ahead = reader.submit(self._read, self._blocks(plan)[0])
+            self._ahead = reader.submit(self._read, self.blocks(plan)[0])
             reader.shutdown(wait=False)
 
     def _first(self, rows: range) -> Rows:
@@ -187,7 +187,7 @@ class Volume:
             If the data can't be used.
         """
         work, at = [], 0
-        for rows in self._blocks(plan):
+        for rows in self.blocks(plan):
             if not sink.has(at, len(rows)):
                 work.append((at, rows))
             at += len(rows)
