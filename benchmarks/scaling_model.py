@@ -168,13 +168,13 @@ class Ptychography:
 
     def lsqml(self, machine: Machine, ranks: int, total: int, group: int, sends: Sends) -> float:
         """Give the seconds of an iteration of LSQ-ML: each group is as slow as the rank with most of its views."""
-        groups = -(-total // group)
-        most = -(-group // ranks)
-        messages = min(-(-total // ranks), groups) * sends.neighbours  # a rank without a view in a group is silent
+        groups, most = -(-total // group), -(-group // ranks)
         each = machine.reduce(WORD, ranks) + machine.reduce(WAVE * self.n**2, ranks) + machine.reduce(16, ranks)
-        halo = machine.move(WAVE * sends.pixels, messages, ranks)
+        # of a group's views the busiest rank has `most`, and each brings its part of what a rank sends in all
+        pixels = sends.pixels / math.ceil(total / ranks) * most
+        halo = machine.move(WAVE * pixels, sends.neighbours, min(ranks, group))
         lists = self.listed * total if ranks > 1 else 0.0
-        return groups * (most * self.lsq_view + each) + halo + lists
+        return groups * (most * self.lsq_view + each + (halo if ranks > 1 else 0.0)) + lists
 
 
 @dataclass(frozen=True)
