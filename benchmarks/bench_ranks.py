@@ -17,7 +17,8 @@ from ptycho_job import simulated_job
 from scan_file import Child, into_page_cache, reconstruct, scan_file, scratch_option
 
 RECIPES = {
-    "LSQ-ML": ("lsqml", "iterations = 20\ngroup = 32"),
+    "LSQ-ML, groups of 32": ("lsqml", "iterations = 20\ngroup = 32"),
+    "LSQ-ML, groups of 64": ("lsqml", "iterations = 20\ngroup = 64"),
     "difference map": ("dm", "iterations = 40"),
 }
 FBP = """
@@ -68,8 +69,8 @@ def jobs(given: argparse.Namespace) -> dict[str, tuple[Path, Path, str]]:
     found = {"fbp": (scan, recipe_file(given.scratch, "fbp", FBP), "total")}
     star = simulated_job(given.scratch, views, size).path
     into_page_cache(star)
-    for name, (step, parameters) in RECIPES.items():
-        recipe = recipe_file(given.scratch, step, f'[[step]]\nuse = "{step}"\n{parameters}\n')
+    for number, (name, (step, parameters)) in enumerate(RECIPES.items()):
+        recipe = recipe_file(given.scratch, f"{step}-{number}", f'[[step]]\nuse = "{step}"\n{parameters}\n')
         found[name] = (star, recipe, "compute")
     return found
 

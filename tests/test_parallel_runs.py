@@ -197,6 +197,7 @@ def test_bad_data_leave_nothing(launcher: Launcher, out: Path, tmp_path: Path) -
 
 SLOW = """
 import os, time
+from hpcdaas.parallel.launcher import announced
 from hpcdaas.backend.cpu import CpuBackend
 from hpcdaas.backend.cpu_views import CpuViews
 def slowly(kind, name):
@@ -206,10 +207,14 @@ def slowly(kind, name):
         return whole(*args, **options)
     setattr(kind, name, run)
 slowly(CpuBackend, "fbp"); slowly(CpuViews, "lsq")
-print(os.getpid(), flush=True)
+open(os.path.join(os.environ.pop("PIDS"), str(announced().rank)), "w").write(str(os.getpid()))
 from hpcdaas.cli.main import main
 main()
 """
+
+
+def pid_of(folder: Path, rank: int) -> int:
+    return int((folder / str(rank)).read_text())
 
 
 def begun(out: Path) -> bool:
@@ -223,12 +228,10 @@ def until(true: Any, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def test_killed_rank_ends_all(launcher: Launcher, scan: Path, out: Path) -> None:
-    ranks = launcher.start(3, *command(scan, out), script=SLOW)
-    assert ranks.process.stdout is not None
-    pids = [int(ranks.process.stdout.readline()) for _ in range(3)]
+def test_killed_rank_ends_all(launcher: Launcher, scan: Path, out: Path, tmp_path: Path) -> None:
+    ranks = launcher.start(3, *command(scan, out), script=SLOW, env={"PIDS": str(tmp_path)})
     until((out / "result.h5.partial").exists)
-    os.kill(pids[1], signal.SIGKILL)
+    os.kill(pid_of(tmp_path, 1), signal.SIGKILL)
     start = time.monotonic()
     assert ranks.end().code != 0
     assert time.monotonic() - start < 20
@@ -242,16 +245,14 @@ def test_interrupted_tomography_goes_on(launcher: Launcher, tmp_path: Path, out:
     scan = tall.write(tmp_path / "tall.nxs")
     whole = launcher.run(1, *command(scan, out))
     assert whole.code == 0, whole.err
-    expected = voxels(out / "result.h5")
+    expected, counted = voxels(out / "result.h5"), metrics(out / "result.h5")
     (out / "result.h5").unlink()
-    ranks = launcher.start(3, *command(scan, out), script=SLOW)
-    assert ranks.process.stdout is not None
-    pids = [int(ranks.process.stdout.readline()) for _ in range(3)]
+    ranks = launcher.start(3, *command(scan, out), script=SLOW, env={"PIDS": str(tmp_path)})
     until(lambda: begun(out))
     if to == "launcher":
         ranks.signal(signal.SIGUSR1)
     else:
-        os.kill(pids[2], signal.SIGUSR1)
+        os.kill(pid_of(tmp_path, 2), signal.SIGUSR1)
     ended = ranks.end()
     assert ended.code == 3, ended.err
     assert (out / "result.h5.partial").exists()
@@ -260,6 +261,7 @@ def test_interrupted_tomography_goes_on(launcher: Launcher, tmp_path: Path, out:
     again = launcher.run(2, *command(scan, out))
     assert again.code == 0, again.err
     assert np.linalg.norm(voxels(out / "result.h5") - expected) <= 1e-5 * np.linalg.norm(expected)
+    assert metrics(out / "result.h5") == counted
 
 
 @pytest.mark.parametrize("then", [1, 2])
@@ -273,7 +275,7 @@ def test_interrupted_ptychography_goes_on(launcher: Launcher, views: Path, out: 
     with h5py.File(out / "result.h5") as file:
         expected = file["entry/object/data"][()]
     (out / "result.h5").unlink()
-    ranks = launcher.start(3, *arguments, script=SLOW)
+    ranks = launcher.start(3, *arguments, script=SLOW, env={"PIDS": str(out.parent)})
     until((out / "result.h5.partial").exists)
     time.sleep(1.0)
     ranks.signal(signal.SIGUSR1)

@@ -75,4 +75,7 @@ def open_catalog(uri: str | None = None) -> Store:
     name = rest.removeprefix("/") if separator else uri
     if not name.strip() or "\0" in name:
         raise InputError(f"'{uri}' names no file.", "Give a path, or sqlite:///PATH.")
-    return EmbeddedCatalog(Path(name).expanduser())
+    path = Path(name).expanduser()
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {path.parent} for the catalogue.", "Make it, or give another --catalog.")
+    return EmbeddedCatalog(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import traceback
 from typing import Annotated, Any
 
@@ -102,7 +103,8 @@ def _usage(error: BaseException) -> HpcdaasError | None:
 
 def _tell(error: HpcdaasError, as_json: bool) -> int:
     one_of_many = announced()
-    if one_of_many and one_of_many.rank:  # rank 0 says it for all
+    if one_of_many and one_of_many.rank:  # rank 0 says it for all, before a launcher sees that one of them has ended
+        time.sleep(0.5)
         return error.exit_code
     if as_json:
         print(json.dumps({"error": {"code": error.code, "message": error.message, "hint": error.hint}}))

@@ -6,6 +6,7 @@ one has failed with is raised on every rank, so that each cleans up and none wai
 
 from __future__ import annotations
 
+import atexit
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from numpy.typing import NDArray
 
 from hpcdaas.errors import InputError
-from hpcdaas.parallel.launcher import announced
+from hpcdaas.parallel.launcher import OPEN_MPI, announced
 
 T = TypeVar("T")
 
@@ -180,15 +181,27 @@ def _many(launcher: str, ranks: int) -> Comm:
     try:
         with warnings.catch_warnings():  # of a launcher of another MPI, which is said below
             warnings.simplefilter("ignore")
+            import mpi4py
+
+            mpi4py.rc.initialize = False  # under another MPI's launcher this may end the process
             from mpi4py import MPI
     except (ImportError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{started}, and mpi4py can't be used: {reason}.", "pip install 'hpcdaas[mpi]'") from error
+    library = MPI.Get_library_version().strip("\0 \n").splitlines()[0]
+    advice = "Use the launcher of the same MPI as mpi4py."
+    if launcher == OPEN_MPI and MPI.get_vendor()[0] != OPEN_MPI:
+        raise InputError(f"{started}, and mpi4py uses {library}.", advice)
+    if not MPI.Is_initialized():
+        MPI.Init_thread()
+        atexit.register(_finalize, MPI)
     if MPI.COMM_WORLD.Get_size() == 1:
-        library = MPI.Get_library_version().strip("\0 \n").splitlines()[0]
-        raise InputError(
-            f"{started}, and mpi4py, which uses {library}, sees one.", "Use the launcher of the same MPI as mpi4py."
-        )
+        raise InputError(f"{started}, and mpi4py, which uses {library}, sees one.", advice)
     from hpcdaas.parallel.mpi import Mpi
 
     return Mpi(MPI)
+
+
+def _finalize(mpi: Any) -> None:
+    if not mpi.Is_finalized():
+        mpi.Finalize()

@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
+OPEN_MPI = "Open MPI"
 #: Launchers, and the variables in which each announces how many ranks there are, and which one this is.
 LAUNCHERS = (
-    ("Open MPI", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    (OPEN_MPI, "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     ("MPICH or Intel MPI", "PMI_SIZE", "PMI_RANK"),
     ("MVAPICH", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
     ("srun", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcdaas.parallel.split import shares
+
 Int32 = NDArray[np.int32]
 
 
@@ -80,11 +82,12 @@ class Tiling:
     held: list[Box]
 
 
-def make_tiling(corners: Int32, n: int, shape: tuple[int, int], ranks: int) -> Tiling:
-    """Cut a plane so that each rank has as many windows, one more or less, and those lie together.
+def assign(corners: Int32, n: int, shape: tuple[int, int], ranks: int) -> tuple[Int32, list[Box]]:
+    """Cut a plane so that each rank has as many windows, one more or less for each cut, and those lie together.
 
-    The plane is cut across its longer side, as often as there are ranks on the two sides: recursive coordinate
-    bisection, M. J. Berger, S. H. Bokhari, IEEE Trans. Comput. C-36, 570 (1987).
+    The plane is cut across its longer side, into as many strips as the number of ranks has as its largest small factor,
+    and each strip again: coordinate bisection, M. J. Berger, S. H. Bokhari, IEEE Trans. Comput. C-36, 570 (1987), where
+    that number is a power of two; 36 ranks on a square have squares, too.
 
     Parameters
     ----------
@@ -94,6 +97,13 @@ def make_tiling(corners: Int32, n: int, shape: tuple[int, int], ranks: int) -> T
     shape : tuple of int
         Rows and columns of the plane.
     ranks : int
+
+    Returns
+    -------
+    owner : ndarray, (window,), int32
+        Rank of each window.
+    owned : list of Box
+        The pixels of each rank, each pixel once.
     """
     owner = np.zeros(len(corners), np.int32)
     owned = [Box(0, 0, 0, 0)] * ranks
@@ -106,25 +116,43 @@ def make_tiling(corners: Int32, n: int, shape: tuple[int, int], ranks: int) -> T
         spread = np.ptp(places, axis=0) if len(windows) else np.array(box.shape)
         axis = int(spread[1] > spread[0])
         order = windows[np.lexsort((places[:, 1 - axis], places[:, axis]))]
-        left = count // 2
-        some = len(windows) * left // count
-        low, high = box[2 * axis], box[2 * axis + 1]
-        line = low
-        if 0 < some < len(windows):  # through the middle between the last window here and the first one there
-            line = int(np.clip((corners[order[some - 1], axis] + corners[order[some], axis] + n) // 2, low, high))
-        elif some:
-            line = high
-        here, there = list(box), list(box)
-        here[2 * axis + 1] = there[2 * axis] = line
-        cut(order[:some], Box(*here), first, left)
-        cut(order[some:], Box(*there), first + left, count - left)
+        line, begin = box[2 * axis], 0
+        for part in _parts(count):
+            end = len(windows) * part.stop // count
+            here = list(box)
+            here[2 * axis] = line
+            if part.stop < count:  # through the middle between the last window here and the first one there
+                line = _between(corners[order, axis], end, n, line, box[2 * axis + 1])
+                here[2 * axis + 1] = line
+            cut(order[begin:end], Box(*here), first + part.start, len(part))
+            begin = end
 
     cut(np.arange(len(corners)), Box(0, shape[0], 0, shape[1]), 0, ranks)
+    return owner, owned
+
+
+def _parts(count: int) -> list[range]:
+    """Share a number of ranks out to strips of one width; to two of nearly one where it has no small factor."""
+    strips = next((factor for factor in (7, 5, 3, 2) if count % factor == 0), 2)
+    return shares(count, strips)
+
+
+def _between(places: Int32, index: int, n: int, low: int, high: int) -> int:
+    if 0 < index < len(places):
+        return int(np.clip((int(places[index - 1]) + int(places[index]) + n) // 2, low, high))
+    return high if index else low
+
+
+def make_tiling(corners: Int32, n: int, shape: tuple[int, int], ranks: int) -> Tiling:
+    """Cut a plane into tiles, and give each rank also all that its windows touch. See `assign`."""
+    owner, owned = assign(corners, n, shape, ranks)
+    order = np.argsort(owner, kind="stable")
+    edges = np.searchsorted(owner[order], np.arange(ranks + 1))
     held = []
-    for rank, box in enumerate(owned):
-        mine = corners[owner == rank]
-        if len(mine):
-            (top, left), (bottom, right) = mine.min(axis=0), mine.max(axis=0) + n
-            box = box.around(Box(int(top), int(bottom), int(left), int(right)))
+    for box, begin, end in zip(owned, edges[:-1], edges[1:], strict=True):
+        if end > begin:
+            mine = corners[order[begin:end]]
+            (top, left), (bottom, right) = mine.min(axis=0).tolist(), (mine.max(axis=0) + n).tolist()
+            box = box.around(Box(top, bottom, left, right))
         held.append(box)
     return Tiling(owner, owned, held)

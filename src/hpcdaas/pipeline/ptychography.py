@@ -154,6 +154,7 @@ class Ptychography:
             now = self.backend.threads
             watcher.say(f"Going on with {now} threads instead of {saved['threads']}: last bits may differ.")
         watcher.say(f"Plan: {plan.sentence()}.")
+        self._warn_of_small_groups(watcher)
         scan, found = self._oriented(plan, saved, watcher)
         self._focused(scan, plan, saved, watcher)
         start = time.perf_counter()
@@ -179,6 +180,16 @@ class Ptychography:
             watcher.say("The halves of the views can't be compared: there is no resolution.")
         self._count("quality", start)
         return outcome
+
+    def _warn_of_small_groups(self, watcher: Watcher) -> None:
+        for part in self.algorithms:
+            name = next((n for n in ("group", "batch") if hasattr(part.parameters, n)), None)
+            if name and getattr(part.parameters, name) < self.comm.size:
+                size = getattr(part.parameters, name)
+                watcher.say(
+                    f"{size} views at once can't keep {self.comm.size} ranks busy: more with "
+                    f"-s {part.name}.{name}=..., or fewer ranks with more threads."
+                )
 
     def _stages(self) -> list[Stage]:
         """Give all that is to be done: the recipe's algorithms, and for the quality the same on both halves."""

@@ -209,13 +209,13 @@ class Tomography:
 
     def _whole_blocks(self, entries: list[dict[str, Any]], plan: Plan) -> list[dict[str, Any]]:
         """Give the journal's entries of blocks that are done on all ranks; others are done again."""
-        done = {i for entry in entries for i in range(entry["first"], entry["first"] + entry["count"])}
         kept: list[dict[str, Any]] = []
         at = 0
         for rows in self.volume.blocks(plan):
             here = range(at, at + len(rows))
-            if done.issuperset(here):
-                kept += [e for e in entries if e["first"] in here and e["first"] + e["count"] <= here.stop]
+            inside = [e for e in entries if e["first"] in here and e["first"] + e["count"] <= here.stop]
+            if sum(e["count"] for e in inside) == len(here):
+                kept += inside
             at = here.stop
         return kept
 

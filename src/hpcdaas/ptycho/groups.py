@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hpcdaas.backend.views import Int32
-from hpcdaas.parallel.tiles import make_tiling
+from hpcdaas.parallel.tiles import assign
 from hpcdaas.ptycho.model import Model
 
 
@@ -26,7 +26,7 @@ class SparseGroups:
         self._order, self._seed = model.order, seed
         geometry = model.geometry
         regions = max(1, min(group, len(self._order)))
-        self._region = make_tiling(geometry.corners[self._order], geometry.n, geometry.shape, regions).owner
+        self._region, _ = assign(geometry.corners[self._order], geometry.n, geometry.shape, regions)
 
     def order(self, iteration: int) -> Int32:
         """Give the views, group after group: they follow from places, seed and iteration alone."""
