@@ -78,9 +78,14 @@ class Ranks:
 
 @dataclass
 class Launcher:
-    """Starts ranks; `folder` becomes the home of catalogue and caches."""
+    """Starts ranks; `folder` becomes the home of catalogue and caches.
+
+    Another MPI's launcher, with its options, and the Python whose mpi4py uses it, may be given.
+    """
 
     folder: Path
+    mpiexec: tuple[str, ...] = ()
+    python: str = sys.executable
 
     def start(
         self, ranks: int, *arguments: object, script: str = MAIN, env: Mapping[str, str] | None = None
@@ -88,10 +93,10 @@ class Launcher:
         """Start the program, or a script that runs it; with one rank without a launcher."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
         environment |= {"XDG_DATA_HOME": str(self.folder / "data-home"), "XDG_CACHE_HOME": str(self.folder / "cache")}
-        launcher = [mpiexec(), "-n", str(ranks)] if ranks > 1 else []
+        launcher = [*(self.mpiexec or (mpiexec(),)), "-n", str(ranks)] if ranks > 1 else []
         return Ranks(
             subprocess.Popen(
-                [*launcher, sys.executable, "-c", script, *map(str, arguments)],
+                [*launcher, self.python, "-c", script, *map(str, arguments)],
                 env=environment | dict(env or {}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                 start_new_session=True,
             )

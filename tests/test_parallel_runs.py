@@ -157,21 +157,26 @@ def test_ptychography(launcher: Launcher, views: Path, out: Path) -> None:
     assert not list(out.glob("*.partial"))
 
 
-@pytest.mark.parametrize("rank", [0, 1, 2])
+FAULTS = [(3, 0), (3, 1), (3, 2), *(pytest.param(n, r, marks=pytest.mark.long) for n in (2, 4) for r in range(n))]
+
+
+@pytest.mark.parametrize(("ranks", "rank"), FAULTS)
 @pytest.mark.parametrize("what", TOMOGRAPHY)
-def test_a_fault_on_one_rank(launcher: Launcher, scan: Path, out: Path, what: str, rank: int) -> None:
-    ended = launcher.broken(3, f"{rank}:{TOMOGRAPHY[what]}", *command(scan, out))
+def test_a_fault_on_one_rank(launcher: Launcher, scan: Path, out: Path, what: str, ranks: int, rank: int) -> None:
+    ended = launcher.broken(ranks, f"{rank}:{TOMOGRAPHY[what]}", *command(scan, out))
     fault(ended, "No space left" if what == "writing" else "broken on purpose")
     assert not (out / "result.h5").exists()
     again = launcher.run(2, *command(scan, out))
     assert again.code == 0, again.err
 
 
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize(("ranks", "rank"), [FAULTS[0], *FAULTS[2:]])
 @pytest.mark.parametrize("what", PTYCHOGRAPHY)
-def test_a_fault_in_ptychography(launcher: Launcher, views: Path, out: Path, what: str, rank: int) -> None:
+def test_a_fault_in_ptychography(
+    launcher: Launcher, views: Path, out: Path, what: str, ranks: int, rank: int
+) -> None:  # fmt: skip
     steps = recipe(out.parent, "use = 'lsqml'\niterations = 3\ngroup = 16")
-    ended = launcher.broken(3, f"{rank}:{PTYCHOGRAPHY[what]}", *command(views, out, "-r", steps))
+    ended = launcher.broken(ranks, f"{rank}:{PTYCHOGRAPHY[what]}", *command(views, out, "-r", steps))
     fault(ended, "broken on purpose")
     assert not (out / "result.h5").exists()
 
