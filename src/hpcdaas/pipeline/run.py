@@ -171,8 +171,12 @@ def _saved(
 
 
 def _goes_on(saved: Mapping[str, Any], options: Options, comm: Comm) -> bool:
-    """Say whether the plan of an earlier attempt keeps the budget that is asked for now."""
-    return options.memory is None or int(saved["plan"]["bytes"]) <= options.memory // comm.local
+    """Say whether the plan of an earlier attempt keeps the budget that is asked for now; other ranks make another."""
+    return (
+        options.memory is None
+        or saved["ranks"] != comm.size
+        or int(saved["plan"]["bytes"]) <= options.memory // comm.local
+    )
 
 
 def _check_room(path: Path, size: int) -> None:

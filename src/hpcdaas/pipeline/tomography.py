@@ -165,7 +165,8 @@ class Tomography:
         InputError
             If the data can't be used, or the centre can't be found.
         """
-        plan = Plan(**saved["plan"]) if saved else plan
+        if saved and saved["ranks"] == self.comm.size:
+            plan = Plan(**saved["plan"])  # the same blocks are missing
         watcher.say(f"Plan: {plan.sentence()}.")
         if plan.hold:
             self.volume.hold()
@@ -182,7 +183,7 @@ class Tomography:
             low, high = self._limits(estimate.center)
 
         def save() -> None:
-            state = {"backend": self.backend.name, "state": self.backend.state()}
+            state = {"backend": self.backend.name, "state": self.backend.state(), "ranks": self.comm.size}
             partial.save_checkpoint({**state, "plan": asdict(plan), "low": low, "high": high, **asdict(estimate)})
 
         watcher.say(f"Centre: {estimate.center:.2f}, confidence {estimate.confidence:.2f}: {estimate.reason}")
