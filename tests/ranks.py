@@ -18,7 +18,7 @@ from command_line import FOREIGN, MAIN, Ended
 
 #: Seconds after which ranks that have not ended hang.
 HANGS = 120
-#: Runs the program with one thing broken on one rank: HPCDAAS_BREAK is "rank:module:class:method:call".
+#: Runs the program with one thing broken on one rank: BREAK is "rank:module:class:method:call".
 BROKEN = """
 import importlib, os
 from hpcdaas.parallel.launcher import announced

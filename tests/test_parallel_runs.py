@@ -234,6 +234,10 @@ def until(true: Any, seconds: float = 60) -> None:
 
 
 def test_killed_rank_ends_all(launcher: Launcher, scan: Path, out: Path, tmp_path: Path) -> None:
+    killed_rank_ends_all(launcher, scan, out, tmp_path)
+
+
+def killed_rank_ends_all(launcher: Launcher, scan: Path, out: Path, tmp_path: Path) -> None:
     ranks = launcher.start(3, *command(scan, out), script=SLOW, env={"PIDS": str(tmp_path)})
     until((out / "result.h5.partial").exists)
     os.kill(pid_of(tmp_path, 1), signal.SIGKILL)
@@ -246,6 +250,10 @@ def test_killed_rank_ends_all(launcher: Launcher, scan: Path, out: Path, tmp_pat
 
 @pytest.mark.parametrize("to", ["launcher", "rank"])
 def test_interrupted_tomography_goes_on(launcher: Launcher, tmp_path: Path, out: Path, to: str) -> None:
+    interrupted_goes_on(launcher, tmp_path, out, to)
+
+
+def interrupted_goes_on(launcher: Launcher, tmp_path: Path, out: Path, to: str) -> None:
     tall = Shape(rows=400, columns=96, angles=60, center=49.3)
     scan = tall.write(tmp_path / "tall.nxs")
     whole = launcher.run(1, *command(scan, out))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,13 +29,15 @@ class Halo:
     def add(self, array: NDArray[Any]) -> None:
         """Add what the other ranks have summed up where tiles overlap, in place; called by all ranks."""
         mine = {rank: _part(array, box.within(self.held)) for rank, box in self.overlaps.items()}
-        for rank, part in self._swap(mine, mine).items():
+        comes = {rank: np.empty_like(part) for rank, part in mine.items()}
+        self.comm.exchange(mine, comes)
+        for rank, part in comes.items():
             array[(..., *self.overlaps[rank].within(self.held).slices)] += part
 
     def fetch(self, array: NDArray[Any], margin: int) -> tuple[NDArray[Any], tuple[slice, slice]]:
         """Give the tile with some pixels more on each side, from those who own them; called by all ranks.
 
-        Beyond the plane the nearest pixel is repeated.
+        It ends where the plane does.
 
         Returns
         -------
@@ -46,12 +47,12 @@ class Halo:
         """
         plane = Box(0, max(b.bottom for b in self.tiling.owned), 0, max(b.right for b in self.tiling.owned))
         wide = [box.grown(margin).both(plane) for box in self.tiling.held]
-        mine, others = wide[self.comm.rank], range(self.comm.size)
+        mine = wide[self.comm.rank]
         out = np.zeros((*array.shape[:-2], *mine.shape), array.dtype)
         if not self.held.empty:
             out[(..., *self.held.within(mine).slices)] = array
         sends, comes = {}, {}
-        for rank in others:
+        for rank in range(self.comm.size):
             to, of = self.owned.both(wide[rank]), self.tiling.owned[rank].both(mine)
             if rank != self.comm.rank and not to.empty:
                 sends[rank] = _part(array, to.within(self.held))
@@ -61,11 +62,6 @@ class Halo:
         for rank, part in comes.items():
             out[(..., *self.tiling.owned[rank].both(mine).within(mine).slices)] = part
         return out, self.held.within(mine).slices
-
-    def _swap(self, sends: Mapping[int, NDArray[Any]], like: Mapping[int, NDArray[Any]]) -> dict[int, NDArray[Any]]:
-        comes = {rank: np.empty_like(part) for rank, part in like.items()}
-        self.comm.exchange(sends, comes)
-        return comes
 
 
 def _part(array: NDArray[Any], box: Box) -> NDArray[Any]:

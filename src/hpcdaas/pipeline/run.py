@@ -174,7 +174,7 @@ def _goes_on(saved: Mapping[str, Any], options: Options, comm: Comm) -> bool:
     """Say whether the plan of an earlier attempt keeps the budget that is asked for now; other ranks make another."""
     return (
         options.memory is None
-        or saved["ranks"] != comm.size
+        or saved.get("ranks", 1) != comm.size
         or int(saved["plan"]["bytes"]) <= options.memory // comm.local
     )
 

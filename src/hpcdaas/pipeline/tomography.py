@@ -165,7 +165,7 @@ class Tomography:
         InputError
             If the data can't be used, or the centre can't be found.
         """
-        if saved and saved["ranks"] == self.comm.size:
+        if saved and saved.get("ranks", 1) == self.comm.size:
             plan = Plan(**saved["plan"])  # the same blocks are missing
         watcher.say(f"Plan: {plan.sentence()}.")
         if plan.hold:
