@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hpcdaas.errors import HpcdaasError, InputError
-from hpcdaas.io import partial as module
+from hpcdaas.io import lease
 from hpcdaas.io.nexus_result import Layout, VolumeFile
 from hpcdaas.io.partial import Partial, sweep, write_safely
 
@@ -35,8 +35,8 @@ def slices() -> NDArray[np.float32]:
 
 def test_lease_says_who_holds_it(result: Path) -> None:
     held = Partial(result, "run")
-    lease = json.loads((held.folder / "lease").read_text())
-    assert (lease["host"], lease["pid"]) == (socket.gethostname(), os.getpid())
+    holder = json.loads((held.folder / "lease").read_text())
+    assert (holder["host"], holder["pid"]) == (socket.gethostname(), os.getpid())
     assert held.held()
     with pytest.raises(InputError, match=f"process {os.getpid()} on {socket.gethostname()}"):
         Partial(result, "run")
@@ -56,15 +56,18 @@ def test_release_twice_is_harmless(result: Path) -> None:
 
 
 def test_lease_is_renewed(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RENEW", 0.01)
+    monkeypatch.setattr(lease, "RENEW", 0.01)
     held = Partial(result, "run")
     os.utime(held.folder / "lease", (0, 0))
     end = time.monotonic() + 20
     while (held.folder / "lease").stat().st_mtime < 1e9 and time.monotonic() < end:
         time.sleep(0.01)
     assert time.time() - (held.folder / "lease").stat().st_mtime < 60
+    renewal = [t for t in threading.enumerate() if t.name == "lease"]
     held.discard()
-    assert not [t for t in threading.enumerate() if t is held._renewal and t.join(5)]
+    for thread in renewal:
+        thread.join(5)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(("age", "free"), [(0.9, False), (1.1, True)])
@@ -72,7 +75,7 @@ def test_lease_of_another_host_expires(result: Path, age: float, free: bool) -> 
     path = result.with_name("result.h5.partial") / "lease"
     path.parent.mkdir()
     path.write_text(json.dumps({"host": "elsewhere", "pid": 7, "token": "x"}))
-    then = time.time() - age * module.EXPIRED
+    then = time.time() - age * lease.EXPIRED
     os.utime(path, (then, then))
     if free:
         Partial(result, "run").discard()

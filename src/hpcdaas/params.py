@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -40,13 +42,18 @@ def to_si(value: Any, unit: str) -> float:
         return float(value)
     if not isinstance(value, str):
         raise ValueError(f"a number or a quantity in {unit} is needed")
-    import pint  # 0.1 s to import: only where a unit is given
-
     try:
-        read: Any = pint.UnitRegistry(cache_folder=None).Quantity(value)
+        read: Any = _registry().Quantity(value)
         return float(read.magnitude if read.unitless else read.to(unit).magnitude)
     except Exception as error:  # pint raises many kinds, tokenizer errors among them
         raise ValueError(f"'{value}' can't be read as a quantity in {unit}") from error
+
+
+@cache
+def _registry() -> Any:
+    import pint  # 0.1 s to import: only where a unit is given
+
+    return pint.UnitRegistry(cache_folder=None)
 
 
 def _in(unit: str) -> BeforeValidator:
@@ -55,6 +62,7 @@ def _in(unit: str) -> BeforeValidator:
 
 Length = Annotated[float, _in("m"), Field(json_schema_extra={"unit": "m"})]
 Energy = Annotated[float, _in("eV"), Field(json_schema_extra={"unit": "eV"})]
+Time = Annotated[float, _in("s"), Field(json_schema_extra={"unit": "s"})]
 Angle = Annotated[float, _in("degree"), Field(json_schema_extra={"unit": "degree"})]
 
 
@@ -81,10 +89,26 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> Input
         The model that refused, for the nearest known key.
     """
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "value"
+    *inner, last = first["loc"] or ("value",)
+    owner = _model_at(model, inner)
+    where = " ".join([where, *(f"[{part}]" if isinstance(part, str) else f"number {part + 1}" for part in inner)])
     if first["type"] == "extra_forbidden":
-        return InputError(f"{where} has no parameter '{key}'.", nearest(key, model.model_fields))
+        return InputError(f"{where} has no parameter '{last}'.", nearest(str(last), owner.model_fields))
+    if first["type"] == "missing":
+        return InputError(f"{where} lacks '{last}'.")
+    reason = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:  # what doesn't fit together is no fault of one value
+        return InputError(f"{where}: {reason[0].lower()}{reason[1:]}.")
     given = first.get("input")
     shown = "not a number" if isinstance(given, float) and math.isnan(given) else repr(given)
-    reason = first["msg"].removeprefix("Value error, ")
-    return InputError(f"{where}: {key} = {shown}: {reason[0].lower()}{reason[1:]}.")
+    return InputError(f"{where}: {last} = {shown}: {reason[0].lower()}{reason[1:]}.")
+
+
+def _model_at(model: type[BaseModel], inner: Sequence[str | int]) -> type[BaseModel]:
+    """Give the model of a table within tables."""
+    for part in inner:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is not None:
+            kinds = [field.annotation, *get_args(field.annotation)]
+            model = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), model)
+    return model

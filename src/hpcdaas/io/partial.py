@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
-import socket
-import threading
-import time
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -20,9 +16,7 @@ from numpy.typing import NDArray
 
 from hpcdaas.errors import HpcdaasError, InputError
 from hpcdaas.io import pieces
-
-#: Seconds between renewals of a lease, and after which one of another host has expired.
-RENEW, EXPIRED = 20.0, 120.0
+from hpcdaas.io.lease import Held, Lease, read_holder
 
 
 def sync_folder(folder: Path) -> None:
@@ -67,13 +61,10 @@ class Partial:
 
     def __init__(self, result: Path, run: str) -> None:
         self._name(result, run, uuid.uuid4().hex, "journal")
-        self._ended = threading.Event()
         try:
-            self._lease = self._take()
+            self.lease = self._take()
         except OSError as error:
             raise InputError(f"{result.parent} can't be written: {error.strerror}.", "Choose another -o.") from error
-        self._renewal = threading.Thread(target=self._renew, name="lease", daemon=True)
-        self._renewal.start()
 
     def _name(self, result: Path, run: str, token: str, journal: str) -> None:
         self.result, self.run, self.token = result, run, token
@@ -84,51 +75,20 @@ class Partial:
         self._structure = self.folder / "structure"
         self._arrays = self.folder / pieces.FIRST
 
-    def _take(self) -> int:
+    def _take(self) -> Lease:
         while True:
             self.folder.mkdir(mode=0o2770, exist_ok=True)
-            path = self.folder / "lease"
-            try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o660)
-            except FileNotFoundError:  # the folder was finished by another process just now
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino:
-                    self._refuse_other_host(descriptor)
-                    holder = {"host": socket.gethostname(), "pid": os.getpid(), "token": self.token}
-                    holder["job"] = os.environ.get("SLURM_JOB_ID", "")
-                    os.ftruncate(descriptor, 0)
-                    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
-                    os.fsync(descriptor)
-                    return descriptor
-            except BlockingIOError:
-                holder = _read_lease(descriptor)
-                os.close(descriptor)
-                raise _held(self.result, holder) from None
-            except BaseException:
-                os.close(descriptor)
-                raise
-            os.close(descriptor)  # the lease of a folder that is gone: try again
-
-    def _refuse_other_host(self, descriptor: int) -> None:
-        holder = _read_lease(descriptor)
-        age = time.time() - os.fstat(descriptor).st_mtime
-        if holder and holder.get("host") != socket.gethostname() and not holder.get("ended") and age < EXPIRED:
-            raise _held(self.result, holder)
-
-    def _renew(self) -> None:
-        while not self._ended.wait(RENEW):
-            with suppress(OSError):  # a file system that is away for a moment: `held` tells when it matters
-                os.utime(self._lease)
+            with suppress(FileNotFoundError):  # the folder was finished by another process just now
+                try:
+                    return Lease(self.folder / "lease", self.token)
+                except Held as held:
+                    raise InputError(
+                        f"{self.result} is being made by {held}.", "Wait for it, or choose another -o."
+                    ) from None
 
     def held(self) -> bool:
         """Say whether the lease is still ours."""
-        try:
-            holder = json.loads((self.folder / "lease").read_text())
-        except (OSError, ValueError):
-            return False
-        return bool(holder.get("token") == self.token)
+        return bool(read_holder(self.folder / "lease").get("token") == self.token)
 
     def _check_lease(self) -> None:
         if not self.held():
@@ -279,13 +239,7 @@ class Partial:
 
     def release(self) -> None:
         """Give the lease back and leave the folder for an attempt that goes on."""
-        if self._ended.is_set():
-            return
-        self._ended.set()
-        if self.held():
-            os.ftruncate(self._lease, 0)
-            os.pwrite(self._lease, json.dumps({"host": socket.gethostname(), "ended": True}).encode(), 0)
-        os.close(self._lease)
+        self.lease.release()
 
 
 def sweep(result: Path) -> None:
@@ -301,16 +255,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         return b""
-
-
-def _read_lease(descriptor: int) -> dict[str, Any]:
-    try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-    except ValueError:
-        return {}
-    return holder if isinstance(holder, dict) else {}
-
-
-def _held(result: Path, holder: Mapping[str, Any]) -> InputError:
-    who = f"process {holder.get('pid', '?')} on {holder.get('host', 'this host')}"
-    return InputError(f"{result} is being made by {who}.", "Wait for it, or choose another -o.")
