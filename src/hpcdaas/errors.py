@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -36,6 +37,24 @@ class InputError(HpcdaasError):
     code = "input"
 
 
+class Busy(InputError):
+    """Another process is at work on the same result."""
+
+    code = "busy"
+
+
+class Rewritten(InputError):
+    """The scan is no longer the one that was asked for."""
+
+    code = "rewritten"
+
+
+class NoRoom(HpcdaasError):
+    """The disk is full, or the quota used up."""
+
+    code = "room"
+
+
 class Interrupted(HpcdaasError):
     """Stopped with a checkpoint; the same command goes on (exit code 3)."""
 
@@ -49,6 +68,8 @@ def for_people(error: BaseException) -> HpcdaasError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return HpcdaasError("Stopped.")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoRoom(f"{error.filename or 'The disk'}: {error.strerror}.", "Make room; the same command goes on.")
     if isinstance(error, MemoryError):
         return HpcdaasError("There is not enough memory.", "Give a smaller --memory, or more to the job.")
     return HpcdaasError(f"{type(error).__name__}: {error}", "This is a fault of hpcdaas: --debug shows where.")

@@ -17,8 +17,11 @@ from hpcdaas.cli.demo import demo
 from hpcdaas.cli.inspect import inspect
 from hpcdaas.cli.reconstruct import reconstruct
 from hpcdaas.cli.report import report
+from hpcdaas.cli.status import status
+from hpcdaas.cli.steer import cancel, pause, retry
+from hpcdaas.cli.submit import submit
+from hpcdaas.cli.watch import watch
 from hpcdaas.errors import HpcdaasError, InputError, Interrupted, for_people
-from hpcdaas.parallel.launcher import announced
 
 app = typer.Typer(
     name="hpcdaas",
@@ -52,6 +55,12 @@ app.command()(demo)
 app.command()(inspect)
 app.command()(reconstruct)
 app.command()(report)
+app.command()(submit)
+app.command()(watch)
+app.command()(status)
+app.command()(retry)
+app.command()(cancel)
+app.command()(pause)
 app.add_typer(catalog.app, name="catalog")
 
 
@@ -102,6 +111,8 @@ def _usage(error: BaseException) -> HpcdaasError | None:
 
 
 def _tell(error: HpcdaasError, as_json: bool) -> int:
+    from hpcdaas.parallel.launcher import announced  # with NumPy, which not every verb needs
+
     one_of_many = announced()
     if one_of_many and one_of_many.rank:  # rank 0 says it for all, before a launcher sees that one of them has ended
         time.sleep(0.5)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hpcdaas.errors import InputError, Interrupted
-from hpcdaas.parallel import together, world
 
 if TYPE_CHECKING:
     from hpcdaas.pipeline import Watcher
@@ -41,14 +40,19 @@ def reconstruct(
     memory: Annotated[str | None, typer.Option(help="Budget, for example 8GB or 4GiB.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: the cores of this process.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result of another run.")] = False,
+    attempt: Annotated[int, typer.Option(min=1, hidden=True)] = 1,  # for job scripts
+    expected: Annotated[str | None, typer.Option("--run", hidden=True)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON value on standard output.")] = False,
 ) -> None:
     """Reconstruct a scan into a result file and register it; interrupted, the same command goes on."""
+    from hpcdaas.parallel import together, world  # with NumPy, which `status` can do without
+
     options: dict[str, Any] = {
         "backend": backend,
         "memory": memory,
         "threads": threads,
         "overwrite": overwrite,
+        "expected": expected,
         "catalog": catalog,
     }
     comm = world()
@@ -63,7 +67,9 @@ def reconstruct(
             # on. Of many ranks, whose memory counts, rank 0 does it when the data are gone.
             drawing = "hpcdaas.view.preview" if preview else "hpcdaas.view.thumbnail"
             threading.Thread(target=_import, args=(drawing,), daemon=True).start()
-        result = pipeline.reconstruct(file, chosen, out, watcher=watcher, register_result=not preview, **options)
+        result = pipeline.reconstruct(
+            file, chosen, out, attempt=attempt, watcher=watcher, register_result=not preview, **options
+        )
         picture = _picture(result) if preview and comm.rank == 0 else None
     if comm.rank:
         return
@@ -89,19 +95,14 @@ def resolve(
     InputError
         If something in it is wrong, or asked for of a technique that doesn't have it.
     """
-    from hpcdaas.io.detect import technique_of
-    from hpcdaas.recipe import default_recipe, load_recipe
+    from hpcdaas.pipeline.asked import recipe_for
 
-    if path:
-        recipe = load_recipe(path)
-    else:
-        of_scan = [setting for setting in settings or [] if setting.lstrip().startswith("scan.")]
-        recipe = default_recipe(technique_of(file, default_recipe().override(of_scan).scan))
+    recipe = recipe_for(file, path, settings or ())
     if recipe.technique == "ptychography" and (center is not None or rows is not None):
         raise InputError("A scan of ptychography has neither rotation centre nor rows.", "Leave out --center, --rows.")
     extra = [f"scan.center={center!r}"] if center is not None else []
     extra += [f'scan.rows="{rows}"'] if rows is not None else []
-    return recipe.override([*(settings or []), *extra])
+    return recipe.override(extra)
 
 
 #: Iterations of a preview of ptychography.

@@ -65,8 +65,8 @@ class Owner(Asked):
         found = _expression(self.pattern).fullmatch(os.fspath(path))
         if found is None:
             return None
-        content = self.model_dump(exclude={"pattern"})
-        return Owner(pattern=self.pattern, **{key: _filled(value, found.groupdict()) for key, value in content.items()})
+        content = {key: _filled(value, found.groupdict()) for key, value in self.model_dump().items()}
+        return Owner.model_validate(content | {"pattern": self.pattern})
 
     def check_roots(self, files: Iterable[Path]) -> None:
         """Refuse a scan that reaches files outside of its folders.

@@ -29,16 +29,23 @@ class Partition(Asked):
 
 
 class PoolTable(Asked):
-    """A pool: jobs whose workers take one small run after the other."""
+    """A pool: jobs whose workers take small runs one by one; with more ranks than one, what a large run is given."""
 
     name: str = Field(min_length=1, description="cpu, gpu, mpi or another word")
     partition: str = Field(description="where its jobs run")
     cores: int = Field(1, ge=1, description="cores of a worker; one run at a time uses them all")
     memory: ByteSize = Field(gt=0, description="memory of a worker")
     gpus: int = Field(0, ge=0, description="GPUs of a worker")
+    nodes: int = Field(1, ge=1, description="nodes of a run; more than one: each run is a job of its own")
+    ranks: int = Field(1, ge=1, description="ranks on a node; more than one: each run is a job of its own")
     time: Time = Field(4 * 3600.0, ge=60, description="time limit of its jobs")
     least: int = Field(0, ge=0, description="jobs that are kept while nothing is to be done")
     most: int = Field(1, ge=1, description="jobs at once")
+
+    @property
+    def wide(self) -> bool:
+        """Whether its runs have many ranks, and so are jobs of their own."""
+        return self.nodes * self.ranks > 1
 
 
 class JobTable(Parameters):
@@ -63,6 +70,7 @@ class LimitsTable(Parameters):
     """Caps, so that one who errs doesn't fill the cluster."""
 
     queued: int = Field(200, ge=1, description="own jobs in the queue at once, beside the pools'")
+    at_once: int = Field(100, ge=1, description="tasks of a job array that run at once")
     pool_seconds: Time = Field(60.0, ge=0, description="runs estimated shorter go to a worker of a pool")
     tries: int = Field(3, ge=1, description="how often a run starts that fails for a reason of the cluster")
     poll: Time = Field(1.0, gt=0, description="time between two looks into the watched folders")
@@ -111,6 +119,7 @@ class Site(Parameters):
 
     name: str = Field("local", min_length=1, description="what the site is called")
     timezone: str = Field("UTC", description="of raw times without a zone, for example Europe/Zurich")
+    interface: str | None = Field(None, description="network interface by which workers reach the watcher")
     exclude: tuple[str, ...] = Field((), description="nodes that are never used")
     job: JobTable = Field(default_factory=JobTable)
     mpi: MpiTable = Field(default_factory=MpiTable)
@@ -134,7 +143,7 @@ class Site(Parameters):
     def _zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise ValueError("there is no such time zone") from error
         return name
 
@@ -154,12 +163,22 @@ class Site(Parameters):
         home = next((p for p in self.partition if p.name == pool.partition), None)
         if home is None:
             raise ValueError(f"pool '{pool.name}' is in partition '{pool.partition}', which has no table [[partition]]")
-        asked = ((pool.cores, home.cores, "cores"), (pool.gpus, home.gpus, "GPUs"), (pool.memory, home.memory, "bytes"))
+        asked = [(pool.cores * pool.ranks, home.cores, "cores"), (pool.gpus, home.gpus, "GPUs")]
+        asked += [(pool.memory, home.memory, "bytes of memory"), (pool.nodes, home.nodes, "nodes at once")]
         for wanted, there, unit in asked:
             if wanted > there:
-                raise ValueError(f"pool '{pool.name}' asks for {wanted} {unit}, a node of '{home.name}' has {there}")
+                raise ValueError(f"pool '{pool.name}' asks for {wanted} {unit}, partition '{home.name}' has {there}")
         if home.time is not None and pool.time > home.time:
             raise ValueError(f"pool '{pool.name}' asks for {pool.time:g} s, '{home.name}' allows {home.time:g} s")
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """Folders under which all scans must lie: the fixed beginnings of the owners' roots."""
+        return tuple(Path(root.split("{", 1)[0] + "_").parent for owner in self.owner for root in owner.roots)
+
+    def rule_for(self, path: Path) -> Rule:
+        """Give the detector's rule by which a scan is judged that was named and not found."""
+        return next((rule for rule in self.detector if rule.matches(path.name)), self.detector[0])
 
     def partition_of(self, pool: PoolTable) -> Partition:
         """Give the partition of a pool."""

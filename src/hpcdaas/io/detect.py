@@ -72,7 +72,7 @@ def open_scan(path: Path, table: ScanTable | None = None) -> Scan | PtychoScan:
     check_paths(table)
     _check_readable(path)
     try:
-        found = _find(path, table)
+        found = find(path, table)
         return finish_ptycho(found, table) if isinstance(found, PtychoFound) else finish(found, table)
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror or error}.") from error
@@ -83,7 +83,8 @@ def technique_of(path: Path, table: ScanTable | None = None) -> str:
     return open_scan(path, table).technique
 
 
-def _find(path: Path, table: ScanTable) -> Found | PtychoFound:
+def find(path: Path, table: ScanTable) -> Found | PtychoFound:
+    """Give what a file holds, before the recipe's table completes it; raises as `open_scan`."""
     if path.is_dir() or not is_hdf5(path):
         if tiff.knows(path):
             return tiff.find(path, table)

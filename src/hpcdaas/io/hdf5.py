@@ -52,7 +52,7 @@ def open_file(path: Path) -> h5py.File:
     """
     try:
         # HDF5 tries a damaged file again and again in its mode for files that are being written.
-        return h5py.File(path, "r", swmr=bool(_writer_flags(path) & SWMR_WRITER), locking=False)
+        return h5py.File(path, "r", swmr=bool(writer_flags(path) & SWMR_WRITER), locking=False)
     except (OSError, RuntimeError) as error:  # h5py raises either, by the place of the damage
         reason = str(error)
     if "locking flag" in reason:  # this process has it open already, with locks
@@ -66,7 +66,7 @@ def open_file(path: Path) -> h5py.File:
         raise InputError(f"{path} is truncated: it ends at byte {path.stat().st_size}.", wait)
     if not path.is_file() or not is_hdf5(path):
         raise InputError(f"{path} is no HDF5 file.")
-    if _writer_flags(path) & WRITER:
+    if writer_flags(path) & WRITER:
         raise InputError(
             f"{path} is still being written, or its writer died.",
             "Wait until it is closed; 'h5clear -s' mends a dead one.",
@@ -74,7 +74,7 @@ def open_file(path: Path) -> h5py.File:
     raise InputError(f"{path} is damaged: HDF5 can't open it.", wait)
 
 
-def _writer_flags(path: Path) -> int:
+def writer_flags(path: Path) -> int:
     """Read the consistency flags of a superblock of version 3 (HDF5 file format 3.0, II.A); 0 for others."""
     try:
         with path.open("rb") as stream:

@@ -14,29 +14,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hpcdaas.errors import HpcdaasError, InputError
+from hpcdaas.errors import Busy, HpcdaasError, InputError
 from hpcdaas.io import pieces
 from hpcdaas.io.lease import Held, Lease, read_holder
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder safe."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_safely(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+from hpcdaas.io.safely import sync_folder, write_safely
 
 
 class Partial:
@@ -82,7 +63,7 @@ class Partial:
                 try:
                     return Lease(self.folder / "lease", self.token)
                 except Held as held:
-                    raise InputError(
+                    raise Busy(
                         f"{self.result} is being made by {held}.", "Wait for it, or choose another -o."
                     ) from None
 

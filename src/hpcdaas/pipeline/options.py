@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -20,8 +21,20 @@ class Options(Parameters):
     memory: ByteSize | None = Field(None, gt=0, description="budget, for example 8GB or 4GiB")
     threads: int | None = Field(None, ge=1, description="threads of this process")
     overwrite: bool = Field(False, description="replace a result of another run")
+    expected: str | None = Field(None, description="identity of the run that is meant; another one is refused")
     catalog: str | None = Field(None, description="where the result is registered; default: the user's own catalogue")
+    deliver: bool | None = Field(None, description="whether the catalogue is told; default: not from a batch job")
     register_result: bool = Field(True, description="whether the result is registered at all")
+
+
+    @property
+    def delivers(self) -> bool:
+        """Whether the catalogue is told: from inside a batch job a poster outside does that, which holds the token."""
+        return self.register_result and (self.deliver if self.deliver is not None else not _in_job())
+
+
+def _in_job() -> bool:
+    return bool(os.environ.get("SLURM_JOB_ID"))
 
 
 def _nothing(*_: object) -> None:

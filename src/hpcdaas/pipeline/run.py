@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -17,7 +18,7 @@ from hpcdaas.backend import Backend, default_threads, get_backend
 from hpcdaas.catalog.make import make_record
 from hpcdaas.catalog.record import Record, read_record, record_path, write_record
 from hpcdaas.catalog.store import open_catalog
-from hpcdaas.errors import HpcdaasError, InputError, Interrupted
+from hpcdaas.errors import HpcdaasError, InputError, Interrupted, NoRoom, Rewritten
 from hpcdaas.io import open_scan
 from hpcdaas.io.nexus_result import read_summary
 from hpcdaas.io.partial import Partial, sweep
@@ -89,7 +90,9 @@ def _run(
     recipe = recipe or default_recipe(scan.technique)
     raw = comm.from_first(_raw(scan) if first else None)
     job = Job(path, raw, recipe, run_identity(raw.identity, recipe.resolved(), attempt), attempt, started)
-    if first and options.register_result and not _in_job():
+    if options.expected and job.run != options.expected:
+        raise Rewritten(f"{file} was rewritten after it was asked for.", "Ask for it again.")
+    if first and options.delivers:
         open_catalog(options.catalog)  # a wrong name is found before the work
     try:
         there = comm.share(first and job.is_there(options.overwrite))
@@ -99,6 +102,8 @@ def _run(
         if first and wants_tiff and not is_stack_of(path, job.run):
             write_stack(path)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoRoom(f"{error.filename or path}: {error.strerror}.", "Make room; the same command goes on.") from error
         raise HpcdaasError(f"{error.filename or path}: {error.strerror or error}.") from error
     return comm.share(_registered(result, options) if first else result)
 
@@ -182,7 +187,7 @@ def _goes_on(saved: Mapping[str, Any], options: Options, comm: Comm) -> bool:
 def _check_room(path: Path, size: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if size > free:
-        raise InputError(
+        raise NoRoom(
             f"The result needs {size / 1e9:.2f} GB, and {path.parent} has {free / 1e9:.2f} GB free.",
             "Make room, choose another -o, or store integers: -s store.dtype=uint16.",
         )
@@ -229,14 +234,9 @@ def _registered(result: Result, options: Options) -> Result:
         return result
     start = time.perf_counter()
     record = _record(result)
-    pid = None if _in_job() else open_catalog(options.catalog).register(record)
+    pid = open_catalog(options.catalog).register(record) if options.delivers else None
     seconds = {**result.seconds, "register": round(time.perf_counter() - start, 3)}
     return replace(result, pid=pid, seconds=seconds, peak_memory_bytes=max(result.peak_memory_bytes, peak()))
-
-
-def _in_job() -> bool:
-    """Say whether this is a batch job: its record waits for a poster outside, and no catalogue is opened."""
-    return bool(os.environ.get("SLURM_JOB_ID"))
 
 
 def _record(result: Result) -> Record:

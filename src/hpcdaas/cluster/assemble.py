@@ -1,0 +1,72 @@
+"""Puts together those who move runs on: pools, jobs, intake, poster."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from hpcdaas.cluster.dispatch import Dispatcher, Tell
+from hpcdaas.cluster.folder import Folders
+from hpcdaas.cluster.in_jobs import InJobs
+from hpcdaas.cluster.in_pools import InPools
+from hpcdaas.cluster.intake import Intake
+from hpcdaas.cluster.ledger import Ledger
+from hpcdaas.cluster.pools import Pools
+from hpcdaas.cluster.poster import Poster, catalog_of
+from hpcdaas.cluster.site import Site
+from hpcdaas.cluster.slurm import Slurm
+from hpcdaas.cluster.state import StateFolder
+from hpcdaas.cluster.watch import Orders, Watch
+
+
+@contextmanager
+def looking_after(
+    site: Site, folder: Path, tell: Tell, *, watched: Sequence[Path] = (), orders: Orders | None = None,
+    pools: bool = True, at_once: bool = False,
+) -> Iterator[Watch]:  # fmt: skip
+    """Look after a state folder.
+
+    Parameters
+    ----------
+    site : Site
+    folder : Path
+        The state folder.
+    tell : Tell
+    watched : sequence of Path, optional
+        Folders in which scans come.
+    orders : Orders, optional
+        What is made of them.
+    pools : bool, optional
+        Whether small runs go to pools, which end with this process; without, all are jobs.
+    at_once : bool, optional
+        Whether scans count as complete when they are asked for.
+
+    Raises
+    ------
+    InputError
+        If another process looks after it, or SLURM's commands are missing.
+    """
+    state = StateFolder(folder)
+    wake = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(state.take().release)
+        ledger = Ledger(state.path)
+        stack.callback(ledger.close)
+        state.drained()
+        catalog = catalog_of(site, state.path)  # a wrong name is found before the work
+        slurm = None if site.is_local else Slurm()
+        in_jobs = InJobs(site, slurm, state) if slurm else None
+        in_pools = None
+        if pools or site.is_local:
+            made = stack.enter_context(Pools(site, state.path, lambda text: tell("pool", text=text), slurm))
+            in_pools = InPools(made, site, state, wake.set)
+        dispatcher = Dispatcher(site, ledger, tell, in_pools, in_jobs, slurm)
+        intake = Intake(site, ledger, state, dispatcher, tell, at_once=at_once)
+        stack.callback(intake.close)
+        poster = Poster(ledger, catalog, dispatcher, tell, wake.set)
+        stack.callback(poster.close)
+        folders = stack.enter_context(Folders(watched, site.detector, site.roots)) if watched else None
+        dispatcher.recover()
+        yield Watch(site, state, ledger, folders, orders or Orders(), intake, dispatcher, poster, tell, wake)

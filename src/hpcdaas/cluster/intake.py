@@ -1,0 +1,172 @@
+"""From a file that is there to a run that can start: the proof that the scan is complete, then its identity."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from hpcdaas.cluster.complete import Look, Proof, look
+from hpcdaas.cluster.dispatch import Dispatcher, Tell
+from hpcdaas.cluster.ending import Ending, Meaning
+from hpcdaas.cluster.entry import Entry, State
+from hpcdaas.cluster.ledger import Ledger, now
+from hpcdaas.cluster.lookers import Hung, Lookers
+from hpcdaas.cluster.prepare import Prepared, Wanted, prepare
+from hpcdaas.cluster.rule import Rule
+from hpcdaas.cluster.site import Site
+from hpcdaas.cluster.state import StateFolder
+from hpcdaas.errors import HpcdaasError
+
+#: Seconds until a file is opened again that could not be, or whose opening hung.
+RETRY = 10.0
+
+
+class Intake:
+    """Moves waiting entries to the queue. Files are opened in other processes: one that hangs stalls nothing.
+
+    Parameters
+    ----------
+    site : Site
+    ledger : Ledger
+    state : StateFolder
+    dispatcher : Dispatcher
+        Told of what can't become a run, and of results that are there.
+    tell : Tell
+    at_once : bool
+        Whether a scan counts as complete when it is asked for: its user says so.
+    """
+
+    def __init__(
+        self, site: Site, ledger: Ledger, state: StateFolder, dispatcher: Dispatcher, tell: Tell, at_once: bool = False
+    ) -> None:
+        self._site, self._ledger, self._state, self._tell = site, ledger, state, tell
+        self._dispatcher, self._at_once = dispatcher, at_once
+        self._lookers, self._preparers = Lookers(look), Lookers(prepare)
+        self._waiting: dict[Path, dict[int, Entry]] = {}
+        self._since = ""  # when the ledger was last changed as far as it is known here
+        self._proofs: dict[Path, Proof] = {}
+        self._rules: dict[Path, Rule] = {}
+        self._complete: set[Path] = set()
+        self._preparing: dict[int, float] = {}  # entries and when they were handed over
+
+    def close(self) -> None:
+        """End the processes."""
+        self._lookers.close()
+        self._preparers.close()
+
+    def seen(self, path: Path, rule: Rule) -> None:
+        """Say by which rule a scan is judged."""
+        self._rules[path] = rule
+
+    def announce(self, path: Path) -> None:
+        """Hear that a scan is complete."""
+        self._complete.add(path)
+
+    def step(self) -> None:
+        """Ask about what waits, and take in the answers."""
+        for entry in self._ledger.waiting(self._since):
+            self._waiting.setdefault(Path(entry.scan), {})[entry.id] = entry
+            self._since = max(self._since, entry.changed or "")
+        for path, entries in list(self._waiting.items()):
+            if self._at_once or path in self._complete:
+                for entry in entries.values():
+                    self._prepare(entry)
+            else:
+                self._prove(path)
+        for path, answer in self._lookers.answers():
+            self._looked(path, answer, list(self._waiting.get(path, {}).values()))
+        for number, answer in self._preparers.answers():
+            self._prepared(self._ledger.entry(number), answer)
+
+    def _no_longer(self, entry: Entry) -> None:
+        """Forget an entry that waits no more."""
+        path = Path(entry.scan)
+        self._waiting.get(path, {}).pop(entry.id, None)
+        if not self._waiting.get(path):
+            self._waiting.pop(path, None)
+            self._complete.discard(path)
+
+    def _prove(self, path: Path) -> None:
+        proof = self._proofs.setdefault(path, Proof(self._rules.get(path) or self._site.rule_for(path)))
+        if proof.due <= time.monotonic():
+            self._lookers.ask(path, path, proof.rule)
+
+    def _looked(self, path: Path, answer: Look | Hung | Exception, entries: list[Entry]) -> None:
+        proof = self._proofs.get(path)
+        if proof is None:
+            return
+        verdict = proof.add(answer)
+        if verdict.state == "waiting":
+            for entry in entries:
+                if verdict.reason != entry.reason:
+                    self._ledger.change(entry.id, verdict.reason, reason=verdict.reason)
+            return
+        del self._proofs[path]
+        if verdict.state == "complete":
+            self._complete.add(path)
+        for entry in entries:
+            self._judge(entry, verdict)
+
+    def _judge(self, entry: Entry, verdict: Look) -> None:
+        """Write down what became of the wait for a scan."""
+        if verdict.state == "complete":
+            self._ledger.change(entry.id, "complete", reason=None, signature=verdict.signature)
+            return
+        self._no_longer(entry)
+        if verdict.state == "partial":
+            self._ledger.change(entry.id, state=State.PARTIAL, reason=verdict.reason, ended=now())
+            self._tell("partial", self._ledger.entry(entry.id))
+        elif verdict.state == "result":
+            self._ledger.remove(entry.id)
+        else:
+            self._dispatcher.end(Ending(entry.id, Meaning.FAILED, f"{entry.scan} vanished before it was complete."))
+
+    def _prepare(self, entry: Entry) -> None:
+        if self._preparing.get(entry.id, 0.0) > time.monotonic():
+            return
+        self._preparing[entry.id] = time.monotonic() + 3600.0
+        recipe = Path(entry.recipe_file) if entry.recipe_file else None
+        self._preparers.ask(entry.id, Wanted(Path(entry.scan), recipe, entry.template, entry.attempt))
+
+    def _prepared(self, entry: Entry, answer: Prepared | Hung | Exception) -> None:
+        if isinstance(answer, Hung):
+            self._preparing[entry.id] = time.monotonic() + RETRY
+            self._ledger.change(entry.id, reason="Opening it takes very long: is its file system there?")
+            return
+        del self._preparing[entry.id]
+        self._no_longer(entry)
+        if entry.state is not State.WAITING:  # cancelled meanwhile
+            return
+        try:
+            if not isinstance(answer, Prepared):
+                raise answer
+            owner = self._site.owner_of(Path(entry.scan))
+            if owner:
+                owner.check_roots(answer.files)
+        except HpcdaasError as error:
+            self._dispatcher.end(Ending(entry.id, Meaning.FAILED, str(error).replace("\n", " ")))
+            return
+        self._queue(entry, answer, owner.group if owner else None)
+
+    def _queue(self, entry: Entry, prepared: Prepared, group: str | None) -> None:
+        """Make it a run; one that another entry does already follows that one."""
+        twin = self._twin(entry, prepared.run)
+        self._state.write(prepared.run, "recipe.toml", prepared.toml)
+        values: dict[str, Any] = {
+            "run": prepared.run, "result": prepared.result, "group": group,
+            "work": prepared.work * self._dispatcher.pace(prepared.recipe), "queued": now(), "reason": None,
+            "log": self._state.run_folder(prepared.run) / "log.txt",
+        }  # fmt: skip
+        with self._ledger.changing():
+            self._ledger.change(entry.id, state=State.QUEUED, twin=twin.id if twin else None, **values)
+            if twin and twin.state in (State.DONE, State.REGISTERED):
+                self._dispatcher.settle_twins(twin.id)
+            elif prepared.there and not twin:
+                self._dispatcher.end(Ending(entry.id, Meaning.DONE))
+        self._tell("queued", self._ledger.entry(entry.id))
+
+    def _twin(self, entry: Entry, run: str) -> Entry | None:
+        """Give the entry that does this run, if another one does."""
+        others = [other for other in self._ledger.same_run(run) if other.id != entry.id and other.twin is None]
+        return next((o for o in others if o.state not in (State.FAILED, State.CANCELLED, State.PARTIAL)), None)

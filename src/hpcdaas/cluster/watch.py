@@ -1,0 +1,178 @@
+"""The watcher: it sees scans come, and moves each of them on until its result is registered."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpcdaas.cluster.dispatch import Dispatcher, Tell
+from hpcdaas.cluster.entry import State
+from hpcdaas.cluster.folder import Changes, Folders
+from hpcdaas.cluster.health import write_figures
+from hpcdaas.cluster.intake import Intake
+from hpcdaas.cluster.ledger import Ledger, now
+from hpcdaas.cluster.poster import Poster
+from hpcdaas.cluster.recipes import Asked
+from hpcdaas.cluster.rule import Rule
+from hpcdaas.cluster.site import Site
+from hpcdaas.cluster.state import StateFolder
+
+#: Seconds between two signs of life in the ledger, and between two looks for what is too old.
+HEARTBEAT, SWEEP = 15.0, 3600.0
+#: Longest time between two rounds, seconds; news ends it sooner.
+ROUND = 0.25
+#: How long the first look into the folders may take, seconds; later ones are not waited for.
+FIRST_POLL = 30.0
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What is made of scans that come.
+
+    Attributes
+    ----------
+    recipes : sequence of Asked
+    template : str
+        Of the results' paths.
+    announced : callable
+        Gives paths of scans that were announced since it was asked last: they are complete.
+    prometheus : Path or None
+        Where figures are kept.
+    """
+
+    recipes: Sequence[Asked] = ()
+    template: str = ""
+    announced: Callable[[], Iterable[Path]] = tuple
+    prometheus: Path | None = None
+
+
+class Watch:
+    """Goes round: looks at the folders, moves each scan on, again and again.
+
+    Parameters
+    ----------
+    site : Site
+    state : StateFolder
+    ledger : Ledger
+    folders : Folders or None
+        What is watched; None where scans are named by hand.
+    orders : Orders
+        What is made of a scan that comes.
+    intake, dispatcher, poster
+        Who move it on.
+    tell : Tell
+    wake : Event
+        Set by others when there is news.
+    """
+
+    def __init__(
+        self, site: Site, state: StateFolder, ledger: Ledger, folders: Folders | None, orders: Orders, intake: Intake,
+        dispatcher: Dispatcher, poster: Poster, tell: Tell, wake: threading.Event,
+    ) -> None:  # fmt: skip
+        self._site, self._state, self._ledger, self._folders = site, state, ledger, folders
+        self._orders, self._tell, self._wake = orders, tell, wake
+        self._intake, self._dispatcher, self._poster = intake, dispatcher, poster
+        self._polled, self._beat, self._swept = 0.0, -math.inf, -math.inf
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End after this round; may be called by a signal's handler."""
+        self._stopping.set()
+        self._wake.set()
+
+    def run(self, until: Callable[[], bool] | None = None) -> None:
+        """Go round until it is told to stop, or `until` says so after a round."""
+        while not self._stopping.is_set():
+            self.round()
+            if until and until():
+                return
+            self._wake.wait(ROUND)
+            self._wake.clear()
+
+    def round(self) -> None:
+        """Look at everything once."""
+        self._look()
+        self._intake.step()
+        self._dispatcher.collect()
+        if self._state.drains():
+            self._stopping.set()
+        paused = self._ledger.fact("paused") or ()
+        if not self._stopping.is_set() and "*" not in paused:
+            self._dispatcher.start(paused)
+        self._poster.call()
+        self._tidy()
+
+    def idle(self) -> bool:
+        """Say whether nothing is under way that could still move by itself."""
+        counts = self._ledger.counts()
+        return not any(counts[state] for state in (State.WAITING, State.QUEUED, State.RUNNING, State.DONE))
+
+    def settle(self) -> None:
+        """Take in what has ended and register it, and start nothing."""
+        self._dispatcher.collect()
+        self._poster.step()
+
+    def _look(self) -> None:
+        for path in self._orders.announced():
+            self._intake.announce(path)
+            self._add(path, self._site.rule_for(path))
+        if self._folders is None:
+            return
+        if not self._polled:
+            self._take(self._folders.poll(wait=FIRST_POLL))
+        elif time.monotonic() - self._polled >= self._site.limits.poll:
+            self._folders.ask()
+        else:
+            self._take(self._folders.answers())
+            return
+        self._polled = time.monotonic()
+
+    def _take(self, changes: Changes) -> None:
+        with self._ledger.changing():
+            for seen in changes.new:
+                self._add(seen.path, seen.rule)
+            for seen in changes.changed:
+                self._intake.seen(seen.path, seen.rule)
+                self._dispatcher.rewritten(seen.path)
+        for path, reason in changes.refused:
+            self._tell("refused", path=str(path), reason=reason)
+        for folder, reason in changes.errors:
+            self._tell("folder", path=str(folder), reason=reason)
+
+    def _add(self, path: Path, rule: Rule) -> None:
+        self._intake.seen(path, rule)
+        for recipe in self._orders.recipes:
+            entry = self._ledger.add(
+                path, recipe.name, template=self._orders.template, recipe_file=recipe.file, priority=recipe.priority
+            )
+            if entry:
+                self._tell("found", entry)
+
+    def _tidy(self) -> None:
+        if time.monotonic() - self._beat > HEARTBEAT:
+            self._beat = time.monotonic()
+            self._ledger.say("heartbeat", now())
+            if self._orders.prometheus:
+                write_figures(self._ledger, self._orders.prometheus)
+        if time.monotonic() - self._swept > SWEEP:
+            self._swept = time.monotonic()
+            sweep(self._site, self._state, self._ledger)
+
+
+def sweep(site: Site, state: StateFolder, ledger: Ledger) -> None:
+    """Remove what is older than the site keeps it: scripts and logs, checkpoints that nobody goes on from, rows."""
+    ended = ledger.entries(State.PARTIAL, State.REGISTERED, State.FAILED, State.CANCELLED)
+    for entry in ended:
+        age = now(-site.keep.logs)
+        if entry.run and (entry.changed or "") < age:
+            state.forget(entry.run)
+        if entry.result and entry.state is not State.REGISTERED and (entry.changed or "") < now(-site.keep.checkpoints):
+            with suppress(OSError):
+                shutil.rmtree(entry.result + ".partial")
+    ledger.forget(now(-site.keep.ledger))
