@@ -9,7 +9,7 @@ BUILT_FROM := pyproject.toml CMakeLists.txt $(shell find cpp kernels -type f)
 # What other environments leave behind must not decide what is used here.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 
-.PHONY: help demo test test-long lint bench docs clean
+.PHONY: help demo test test-long lint bench docs install clean
 help:
 	@echo 'make demo       simulate scans, reconstruct, register, write the reports'
 	@echo 'make test       tests (minutes)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make lint       style, types, import rules'
 	@echo 'make bench      speed, against limits measured in the same run'
 	@echo 'make docs       docs/steps.md from the program itself'
+	@echo 'make install PREFIX=/opt/hpcdaas/VERSION [MODULEFILES=FOLDER]  lay out program and module'
 	@echo 'make clean      remove all that make has made'
 
 demo: $(STAMP)
@@ -41,6 +42,11 @@ bench: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python docs/make_steps.py >build/steps.md
 	mv build/steps.md docs/steps.md
+
+# PREFIX and the others reach it as environment variables
+install: export PREFIX := $(PREFIX)
+install:
+	@modulefiles/install
 
 clean:
 	rm -rf $(VENV) build dist demo .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

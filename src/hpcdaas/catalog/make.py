@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from hpcdaas.catalog.record import (
     RawDataset,
     Record,
 )
+from hpcdaas.catalog.software import used_software
 from hpcdaas.direct import sha256
 from hpcdaas.errors import InputError
 from hpcdaas.params import units
@@ -29,6 +29,9 @@ from hpcdaas.scan import ScanTable
 
 #: SciCat takes larger blocks of files only slowly, and refuses documents of over 16 MB.
 FILES_PER_BLOCK = 20_000
+
+#: How much of a log goes into a record, characters from its end.
+LOG_END = 50_000
 
 #: Characters that keys of metadata must not hold.
 _FORBIDDEN = str.maketrans(dict.fromkeys(".$[]<>", "_"))
@@ -50,7 +53,7 @@ _BEAMLINE = {"energy", "wavelength", "current", "source", "beamline", "monochrom
 _DETECTOR = {"detector", "pixel_size", "x_pixel_size", "y_pixel_size", "exposure_time", "distance", "magnification"}
 
 
-def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = None) -> Record:
+def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = None, log: str = "") -> Record:
     """Make the record of a finished run.
 
     Reads the result once, for its checksums; of the raw files only sizes and times are taken,
@@ -64,6 +67,8 @@ def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = 
         The site's prefix of persistent identifiers.
     thumbnail : bytes, optional
         A PNG picture of the result.
+    log : str
+        What was said during the run; the end goes in.
 
     Returns
     -------
@@ -74,15 +79,14 @@ def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = 
     InputError
         If the result or a raw file can't be read.
     """
-    raw = _raw(result.raw, pid_prefix)
-    raw_folder = _common_folder(result.raw.files)
+    raw, raw_blocks = make_raw(result.raw, pid_prefix)
     files = sorted(p for p in result.path.rglob("*") if p.is_file()) if result.path.is_dir() else [result.path]
     folder = result.path if result.path.is_dir() else result.path.parent
     return Record(
         run=result.run,
         raw=raw,
-        derived=_derived(result, raw, folder, pid_prefix),
-        raw_datablocks=datablocks(result.raw.files, raw_folder, checksums=False),
+        derived=_derived(result, raw, folder, pid_prefix, log),
+        raw_datablocks=raw_blocks,
         derived_datablocks=datablocks(files, folder),
         thumbnail=None
         if thumbnail is None
@@ -93,7 +97,18 @@ def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = 
     )
 
 
-def _derived(result: Result, raw: RawDataset, folder: Path, prefix: str) -> DerivedDataset:
+def make_raw(raw: Raw, pid_prefix: str = "") -> tuple[RawDataset, tuple[OrigDatablock, ...]]:
+    """Make the dataset of a raw scan and the list of its files; of these only sizes and times are taken.
+
+    Raises
+    ------
+    InputError
+        If a raw file can't be read.
+    """
+    return _raw(raw, pid_prefix), datablocks(raw.files, _common_folder(raw.files), checksums=False)
+
+
+def _derived(result: Result, raw: RawDataset, folder: Path, prefix: str, log: str) -> DerivedDataset:
     recipe_name = str(result.recipe.get("name", ""))
     metadata_ = entries({"run": result.run, "shape": result.shape, **result.metrics})
     metadata_["reconstructionParameters"] = _parameters(result.recipe)
@@ -110,8 +125,9 @@ def _derived(result: Result, raw: RawDataset, folder: Path, prefix: str) -> Deri
         creationTime=utc(result.ended),
         techniques=raw.techniques,
         inputDatasets=(raw.pid,),
-        usedSoftware=(f"hpcdaas {_version()}",),
+        usedSoftware=(used_software(),),
         jobParameters=clean(plain(result.recipe)),
+        jobLogData=log[-LOG_END:] or None,
         scientificMetadata=metadata_,
     )
 
@@ -291,10 +307,3 @@ def _raw_time(text: str) -> str | None:
         return utc(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         return None
-
-
-def _version() -> str:
-    try:
-        return metadata.version("hpcdaas")
-    except metadata.PackageNotFoundError:
-        return "unknown"

@@ -21,6 +21,8 @@ from hpcdaas.errors import InputError
 
 #: Version of the record's layout; a reader refuses newer ones.
 VERSION = 1
+#: How the names of records end.
+ENDING = ".record.json"
 
 
 class _Document(BaseModel):
@@ -111,6 +113,7 @@ class DerivedDataset(_Dataset):
     inputDatasets: tuple[str, ...]
     usedSoftware: tuple[str, ...]
     jobParameters: dict[str, Any] = Field(default_factory=dict)
+    jobLogData: str | None = None
 
 
 class Record(_Document):
@@ -142,7 +145,12 @@ class Record(_Document):
 def record_path(result: Path) -> Path:
     """Say where the record of a result lies: ``RESULT.h5`` has ``RESULT.record.json`` beside it."""
     stem = result.stem if result.suffix in (".h5", ".hdf5", ".nxs") else result.name
-    return result.with_name(f"{stem}.record.json")
+    return result.with_name(f"{stem}{ENDING}")
+
+
+def is_record(path: Path) -> bool:
+    """Say whether a file is called as records are."""
+    return path.name.endswith(ENDING)
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -160,6 +168,11 @@ def write_record(record: Record, path: Path) -> None:
     InputError
         If the place can't be written or the disk is full.
     """
+    write_text(record.model_dump_json(exclude_none=True, indent=1) + "\n", path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a file beside a result so that after a crash it is there whole or not at all; raises as `write_record`."""
     temporary = ""
     try:
         # in the destination's folder: the rename stays in one file system, setgid and ACLs are inherited
@@ -167,7 +180,7 @@ def write_record(record: Record, path: Path) -> None:
         mine = f".{path.name}.{socket.gethostname()}.{os.getpid()}."
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=mine, suffix=".part")
         with os.fdopen(handle, "wb") as file:
-            file.write(record.model_dump_json(exclude_none=True, indent=1).encode() + b"\n")
+            file.write(text.encode())
             file.flush()
             os.fchmod(file.fileno(), 0o660)
             os.fsync(file.fileno())
@@ -179,7 +192,7 @@ def write_record(record: Record, path: Path) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise InputError(f"The record {path} can't be written: {error.strerror or error}.") from error
+        raise InputError(f"{path} can't be written: {error.strerror or error}.") from error
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hpcdaas.errors import InputError
 
 if TYPE_CHECKING:
-    from hpcdaas.catalog.record import Record
+    from hpcdaas.catalog.record import OrigDatablock, RawDataset, Record
+    from hpcdaas.catalog.settings import CatalogSettings, Rule
 
 
 class Store(Protocol):
@@ -17,6 +18,10 @@ class Store(Protocol):
 
     def register(self, record: Record) -> str:
         """Put a run in, once; give the pid of its derived dataset."""
+        ...
+
+    def register_raw(self, raw: RawDataset, blocks: tuple[OrigDatablock, ...]) -> str:
+        """Put a raw scan in, once; give its pid in the catalogue."""
         ...
 
     def datasets(
@@ -37,27 +42,52 @@ def default_path() -> Path:
     return (data if data.is_absolute() else Path.home() / ".local/share") / "hpcdaas" / "catalog.db"
 
 
-def open_catalog(uri: str | None = None) -> Store:
+def open_catalog(
+    uri: str | None = None, *, settings: CatalogSettings | None = None, rule: Rule | None = None,
+    state: Path | None = None, patience: float = 60.0,
+) -> Store:  # fmt: skip
     """Open a catalogue.
 
     Parameters
     ----------
     uri : str, optional
-        A path or ``sqlite:///PATH``; the user's own catalogue if not given.
+        A path or ``sqlite:///PATH``, or ``https://...`` for SciCat; the user's own catalogue if not given.
+    settings : CatalogSettings, optional
+        How to talk to SciCat. Default: the user's, see `hpcdaas.catalog.settings.load_settings`.
+    rule : callable, optional
+        The site's rule, which says whose a scan is.
+    state : Path, optional
+        Folder for the journals of what was sent to SciCat. Default: the account's.
+    patience : float
+        Seconds to go on where SciCat is away or busy.
 
     Returns
     -------
     Store
-        Nothing is written before the first registration, but the folder of the user's own catalogue is made.
+        Nothing is written or asked before the first registration, but the folder of the user's own catalogue is made.
 
     Raises
     ------
     InputError
-        If the words mean no catalogue that this version knows.
+        If the words mean no catalogue, or the settings can't be used.
     """
+    scheme, separator, rest = (uri or "").partition("://")
+    if separator and scheme in ("http", "https"):
+        from hpcdaas.catalog.address import base_url
+        from hpcdaas.catalog.journal import state_folder
+        from hpcdaas.catalog.scicat import Scicat
+        from hpcdaas.catalog.settings import load_settings
+
+        return Scicat(base_url(uri or ""), settings or load_settings(), rule, state or state_folder(), patience)
+    if separator and scheme != "sqlite":
+        raise InputError(f"There is no kind of catalogue '{scheme}'.", "Give a path, sqlite:///PATH, or https://...")
+    return _embedded(uri, rest.removeprefix("/") if separator else uri)
+
+
+def _embedded(uri: str | None, name: str | None) -> Store:
     from hpcdaas.catalog.embedded import EmbeddedCatalog
 
-    if uri is None:
+    if name is None:
         path = default_path()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,12 +97,6 @@ def open_catalog(uri: str | None = None) -> Store:
                 "Say with --catalog where it shall be.",
             ) from error
         return EmbeddedCatalog(path, optional=True)
-    scheme, separator, rest = uri.partition("://")
-    if separator and scheme in ("http", "https"):
-        raise InputError("SciCat catalogues are not in this version yet.", "Give a path for the embedded catalogue.")
-    if separator and scheme != "sqlite":
-        raise InputError(f"There is no kind of catalogue '{scheme}'.", "Give a path, or sqlite:///PATH.")
-    name = rest.removeprefix("/") if separator else uri
     if not name.strip() or "\0" in name:
         raise InputError(f"'{uri}' names no file.", "Give a path, or sqlite:///PATH.")
     path = Path(name).expanduser()

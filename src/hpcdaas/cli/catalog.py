@@ -1,23 +1,38 @@
-"""``hpcdaas catalog``: look into the catalogue."""
+"""``hpcdaas catalog``: look into the catalogue, and tell it what it doesn't know yet."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hpcdaas.catalog.store import open_catalog
+from hpcdaas.cli import catalog_serve
+from hpcdaas.errors import InputError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-app = typer.Typer(help="Look into the catalogue of datasets.", no_args_is_help=True)
+    from hpcdaas.catalog.outcome import Outcome
+    from hpcdaas.catalog.scicat import Scicat
+
+app = typer.Typer(
+    help="Look into the catalogue of datasets, and register what it lacks. The login for SciCat and whose the datasets "
+    "are come from ~/.config/hpcdaas/catalog.toml or variables HPCDAAS_CATALOG_*.",
+    no_args_is_help=True,
+)
+catalog_serve.add_to(app)
 
 Uri = Annotated[
     str | None,
     typer.Option(
-        "--catalog", metavar="URI", help="A path or sqlite:///PATH. Default: your own catalogue.", show_default=False
+        "--catalog",
+        metavar="URI",
+        help="A path, sqlite:///PATH or https://... Default: your own.",
+        show_default=False,
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON value with SciCat's field names.")]
@@ -74,6 +89,110 @@ def show(
         console.print(printable(found["description"]), highlight=False)
     console.print()
     console.print(_facts(found))
+
+
+@app.command()
+def register(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A raw scan, a result, or the record beside a result.")],
+    catalog: Uri = None,
+    json_: Json = False,
+) -> None:
+    """Register a raw scan where the beamline does not, or a result; twice is the same as once."""
+    from hpcdaas.catalog.outbox import deliver_one
+    from hpcdaas.catalog.record import is_record, record_path
+
+    store = open_catalog(catalog)
+    record = file if is_record(file) else record_path(file)
+    if not record.exists():
+        pid = store.register_raw(*_raw(file))
+        typer.echo(json.dumps({"file": str(file), "pid": pid}) if json_ else f"{file}: registered as {pid}")
+        return
+    _tell([(record, deliver_one(record, store))], json_)
+
+
+def _raw(file: Path) -> Any:
+    """Make the dataset of a raw scan."""
+    from hpcdaas.catalog.make import make_raw
+    from hpcdaas.io import open_scan
+    from hpcdaas.io.nexus_result import existing_run
+    from hpcdaas.pipeline.run import raw_of
+
+    if file.exists() and existing_run(file):
+        raise InputError(f"{file} is a result without its record.", "'hpcdaas reconstruct' with its -o makes it again.")
+    return make_raw(raw_of(open_scan(file)))
+
+
+@app.command()
+def flush(
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FOLDER|RECORD]...", help="Default: this folder and those in it.", show_default=False),
+    ] = None,
+    catalog: Uri = None,
+    json_: Json = False,
+) -> None:
+    """Deliver the records that wait: of results of batch jobs, or made while the catalogue was away."""
+    from hpcdaas.catalog.outbox import deliver, records
+
+    store = open_catalog(catalog)
+    _tell(deliver(records(places or [Path()]), store), json_)
+
+
+def _tell(outcomes: Any, as_json: bool) -> None:
+    """Say what became of each record; raise if one of them isn't delivered."""
+    from hpcdaas.catalog.outcome import Delivered, Held
+
+    told, waiting, held = [], 0, 0
+    for path, outcome in _said(outcomes, as_json):
+        waiting += not isinstance(outcome, Delivered | Held)
+        held += isinstance(outcome, Held)
+        told.append({"record": str(path), "state": type(outcome).__name__.lower(), **vars(outcome)})
+    if as_json:
+        typer.echo(json.dumps(told, indent=1))
+    else:
+        typer.echo(f"{len(told) - waiting - held} delivered, {waiting} waiting, {held} held")
+    if waiting or held:
+        raise typer.Exit(1)
+
+
+def _said(outcomes: Any, quiet: bool) -> Iterator[tuple[Path, Outcome]]:
+    from hpcdaas.catalog.outcome import Delivered
+
+    for path, outcome in outcomes:
+        if not quiet:
+            what = outcome.pid if isinstance(outcome, Delivered) else outcome.reason.replace("\n", "\n    ")
+            typer.echo(f"{path}: {type(outcome).__name__.lower()}: {what}")
+        yield path, outcome
+
+
+@app.command()
+def archive(
+    pid: Annotated[str, typer.Argument(metavar="PID", help="The dataset.")], catalog: Uri = None, json_: Json = False
+) -> None:
+    """Ask the site to archive a dataset."""
+    _job("archive", pid, catalog, json_)
+
+
+@app.command()
+def retrieve(
+    pid: Annotated[str, typer.Argument(metavar="PID", help="The dataset.")], catalog: Uri = None, json_: Json = False
+) -> None:
+    """Ask the site to bring a dataset back from its archive."""
+    _job("retrieve", pid, catalog, json_)
+
+
+def _job(kind: str, pid: str, catalog: str | None, as_json: bool) -> None:
+    job = _scicat(catalog).job(kind, pid)
+    typer.echo(json.dumps({"job": job}) if as_json else f"The site was asked to {kind} it: job {job}.")
+
+
+def _scicat(uri: str | None) -> Scicat:
+    from hpcdaas.catalog.scicat import Scicat
+
+    store = open_catalog(uri)
+    if not isinstance(store, Scicat):
+        raise InputError("The embedded catalogue has no archive.", "Give a SciCat: --catalog https://...")
+    return store
 
 
 def _facts(dataset: dict[str, Any]) -> Table:

@@ -36,7 +36,7 @@ def reconstruct(
         bool, typer.Option("--preview", help="Three slices or a few iterations, and a picture, in seconds.")
     ] = False,
     backend: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
-    catalog: Annotated[str | None, typer.Option(help="Catalogue: a path or sqlite:///...")] = None,
+    catalog: Annotated[str | None, typer.Option(help="Catalogue: a path, sqlite:///... or https://...")] = None,
     memory: Annotated[str | None, typer.Option(help="Budget, for example 8GB or 4GiB.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: the cores of this process.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a result of another run.")] = False,
@@ -63,10 +63,9 @@ def reconstruct(
         if preview:
             chosen = _few_iterations(chosen) if chosen.technique == "ptychography" else _three_rows(file, chosen)
         if comm.size == 1:
-            # What draws the picture takes long to import, half a second for a preview: meanwhile the data are worked
-            # on. Of many ranks, whose memory counts, rank 0 does it when the data are gone.
-            drawing = "hpcdaas.view.preview" if preview else "hpcdaas.view.thumbnail"
-            threading.Thread(target=_import, args=(drawing,), daemon=True).start()
+            # What draws the picture, and what registers, takes long to import, half a second for a preview: meanwhile
+            # the data are worked on. Of many ranks, whose memory counts, rank 0 does it when the data are gone.
+            threading.Thread(target=_import, args=(_ahead(preview, catalog),), daemon=True).start()
         result = pipeline.reconstruct(
             file, chosen, out, attempt=attempt, watcher=watcher, register_result=not preview, **options
         )
@@ -79,10 +78,19 @@ def reconstruct(
         _tell(result, picture)
 
 
-def _import(name: str) -> None:
-    """Import a module ahead of its use, which says what is wrong with it, if anything is."""
-    with suppress(Exception):
-        importlib.import_module(name)
+def _ahead(preview: bool, catalog: str | None) -> list[str]:
+    """Give the modules that are needed when the data are gone."""
+    if preview:
+        return ["hpcdaas.view.preview"]
+    client = ["hpcdaas.catalog.scicat_place"] if catalog and catalog.startswith("http") else []
+    return ["hpcdaas.view.thumbnail", *client, "rocrate.rocrate"]
+
+
+def _import(names: list[str]) -> None:
+    """Import modules ahead of their use, which says what is wrong with them, if anything is."""
+    for name in names:
+        with suppress(Exception):
+            importlib.import_module(name)
 
 
 def resolve(

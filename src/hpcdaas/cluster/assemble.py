@@ -62,7 +62,7 @@ def looking_after(
         if pools or site.is_local:
             made = stack.enter_context(Pools(site, state.path, lambda text: tell("pool", text=text), slurm))
             in_pools = InPools(made, site, state, wake.set)
-        dispatcher = Dispatcher(site, ledger, tell, in_pools, in_jobs, slurm)
+        dispatcher = Dispatcher(site, ledger, tell, in_pools, in_jobs)
         intake = Intake(site, ledger, state, dispatcher, tell, at_once=at_once)
         stack.callback(intake.close)
         poster = Poster(ledger, catalog, dispatcher, tell, wake.set)

@@ -17,11 +17,11 @@ from hpcdaas.cluster.ledger import Ledger, now
 from hpcdaas.cluster.prepare import is_there
 from hpcdaas.cluster.script import Shape
 from hpcdaas.cluster.site import PoolTable, Site
-from hpcdaas.cluster.slurm import Slurm, SlurmAway, SlurmRefused
+from hpcdaas.cluster.slurm import SlurmAway, SlurmRefused
 from hpcdaas.errors import InputError
 
-#: Runs at least that are alike before they go as one job array, and at most in one.
-ARRAY = range(4, 1001)
+#: Runs that are alike, at least, before they go as one job array.
+ALIKE = 4
 #: Place of a run that is a job of its own.
 JOB = "job"
 
@@ -45,15 +45,13 @@ class Dispatcher:
         Where small runs go; without it all are jobs.
     in_jobs : InJobs or None
         None on a site without SLURM.
-    slurm : Slurm or None
     """
 
     def __init__(
-        self, site: Site, ledger: Ledger, tell: Tell, in_pools: InPools | None, in_jobs: InJobs | None,
-        slurm: Slurm | None,
-    ) -> None:  # fmt: skip
+        self, site: Site, ledger: Ledger, tell: Tell, in_pools: InPools | None, in_jobs: InJobs | None
+    ) -> None:
         self._site, self._ledger, self._tell = site, ledger, tell
-        self._pools, self._jobs, self._slurm = in_pools, in_jobs, slurm
+        self._pools, self._jobs = in_pools, in_jobs
         self._rewritten: set[int] = set()  # entries under way whose scan has changed
 
     def recover(self) -> None:
@@ -87,8 +85,8 @@ class Dispatcher:
                     self._ledger.change(number, state=State.RUNNING, started=now())
                 for ending in ended:
                     self.end(ending)
-        if self._jobs and self._slurm:
-            self._collect_jobs()
+        if self._jobs:
+            self._collect_jobs(self._jobs)
         for entry in self._ledger.cancelled():
             self._stop(entry)
 
@@ -103,28 +101,23 @@ class Dispatcher:
             return
         self._ledger.change(entry.id, place=None)
 
-    def _collect_jobs(self) -> None:
-        assert self._jobs is not None
-        assert self._slurm is not None
+    def _collect_jobs(self, jobs: InJobs) -> None:
         mine = [entry for entry in self._ledger.placed() if entry.place == JOB]
-        flying = [entry for entry in mine if entry.job]
         try:
             for entry in mine:
                 if not entry.job and (entry.not_before or "") <= now():  # SLURM didn't answer when it was submitted
                     self._look_for(entry)
-            found = self._slurm.poll([entry.job for entry in flying if entry.job]) if flying else None
+            begun, ended = jobs.news([entry for entry in mine if entry.job])
         except SlurmAway as away:
             self._tell("slurm away", reason=away.message)
             return
-        if found is None:  # it isn't time to ask yet
-            return
-        for entry in flying:
-            job = found.get(entry.job or "")
-            ending = self._jobs.ending(entry, job)
-            if ending:
+        if reason := jobs.away:
+            self._tell("slurm away", reason=reason)
+        with self._ledger.changing():
+            for number, started in begun:
+                self._ledger.change(number, state=State.RUNNING, started=started or now())
+            for ending in ended:
                 self.end(ending)
-            elif job and job.running and entry.state is State.QUEUED:
-                self._ledger.change(entry.id, state=State.RUNNING, started=job.start or now())
 
     def start(self, paused: Sequence[str] = ()) -> None:
         """Start what is queued, the most urgent first, as much as there is room for."""
@@ -141,7 +134,8 @@ class Dispatcher:
                 if asked is not None:
                     jobs.setdefault(self._jobs.shape(entry, asked), []).append(entry)
         for shape, entries in jobs.items():
-            self._start_jobs(entries, shape)
+            if self._jobs:
+                self._start_jobs(self._jobs, entries, shape)
 
     def _fits(self, entry: Entry, pool: PoolTable) -> bool:
         tried_more = entry.memory or entry.seconds
@@ -172,27 +166,30 @@ class Dispatcher:
         except InputError as error:
             self.end(Ending(entry.id, Meaning.FAILED, str(error).replace("\n", " ")))
 
-    def _start_jobs(self, entries: list[Entry], shape: Shape) -> None:
+    def _start_jobs(self, jobs: InJobs, entries: list[Entry], shape: Shape) -> None:
         """Submit runs that are alike, as an array where they are many."""
         while entries:
-            size = min(len(entries), ARRAY.stop - 1, self._slurm.max_array if self._slurm else 1)
-            batch = entries[: size if size >= ARRAY.start else 1]
+            batch = entries[: jobs.longest_array if len(entries) >= ALIKE else 1]
             entries = entries[len(batch) :]
-            if not self._submit(batch, shape):
+            if not self._submit(jobs, batch, shape):
                 return
 
-    def _submit(self, batch: list[Entry], shape: Shape) -> bool:
+    def _submit(self, jobs: InJobs, batch: list[Entry], shape: Shape) -> bool:
         """Submit; an intent is in the ledger before that, so that a crash in between loses and doubles nothing."""
-        assert self._jobs
-        name = f"hpcdaas-{batch[0].run}"[:24] if len(batch) == 1 else f"hpcdaas-array-{uuid.uuid4().hex[:10]}"
+        first = batch[0]
+        name = f"hpcdaas-{(first.run or '')[:16]}-{first.tries + 1}"
+        if len(batch) > 1:
+            name = f"hpcdaas-array-{uuid.uuid4().hex[:10]}"
+        has = {"cores": shape.nodes * shape.ranks * shape.cores, "gpus": shape.nodes * shape.gpus}
         with self._ledger.changing():
             for index, entry in enumerate(batch):
                 intent = name if len(batch) == 1 else f"{name}:{index}"
                 self._ledger.change(
-                    entry.id, "to be submitted", place=JOB, intent=intent, job=None, tries=entry.tries + 1, reason=None
-                )
+                    entry.id, "to be submitted", place=JOB, intent=intent, job=None, tries=entry.tries + 1, reason=None,
+                    **has,
+                )  # fmt: skip
         try:
-            jobs = self._jobs.submit(batch, shape, name)
+            numbers = jobs.submit(batch, shape, name)
         except SlurmAway as away:
             # it may have been accepted all the same: that is looked for before it is submitted again
             self._tell("slurm away", reason=away.message)
@@ -202,7 +199,7 @@ class Dispatcher:
             self._refused(batch, refused)
             return not refused.transient
         with self._ledger.changing():
-            for entry, job in zip(batch, jobs, strict=True):
+            for entry, job in zip(batch, numbers, strict=True):
                 self._ledger.change(entry.id, f"submitted as job {job}", job=job)
                 self._tell("submitted", entry, job=job)
         return True

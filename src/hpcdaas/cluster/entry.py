@@ -63,6 +63,8 @@ class Entry:
     group : str or None
         Owner group, for quotas and usage.
     found, queued, started, ended, changed : str or None
+    cores, gpus : int
+        That its job has, on all nodes.
     core_seconds, gpu_seconds : float
         Used so far.
     work : float or None
@@ -99,6 +101,8 @@ class Entry:
     started: str | None = None
     ended: str | None = None
     changed: str | None = None
+    cores: int = 0
+    gpus: int = 0
     core_seconds: float = 0.0
     gpu_seconds: float = 0.0
     work: float | None = None

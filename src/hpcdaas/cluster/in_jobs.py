@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 from hpcdaas.cluster.ending import OF_CODE, Ending, Meaning
-from hpcdaas.cluster.entry import Entry
+from hpcdaas.cluster.entry import Entry, State
 from hpcdaas.cluster.script import Shape, array_script, run_script
 from hpcdaas.cluster.owner import Asked
 from hpcdaas.cluster.site import Partition, PoolTable, Site
-from hpcdaas.cluster.slurm import Job, Slurm
+from hpcdaas.cluster.slurm import JobState, Slurm
+from hpcdaas.cluster.slurm_poll import Poll
 from hpcdaas.cluster.state import StateFolder
 from hpcdaas.io.lease import end
 
 #: A job's time beside its estimate, and how much longer than the estimate it may take, seconds and factor.
 MORE, FACTOR = 600.0, 3.0
+#: Tasks of one job array, at most.
+MOST = 1000
+#: Why a job waits that somebody holds on purpose.
+HELD = ("JobHeldAdmin", "JobHeldUser")
 #: Exit codes of the program.
 OF_EXIT = {0: Meaning.DONE, 3: Meaning.ON}
 
@@ -33,6 +40,21 @@ class InJobs:
 
     def __init__(self, site: Site, slurm: Slurm, state: StateFolder) -> None:
         self._site, self._slurm, self._state = site, slurm, state
+        self._poll = Poll(slurm)
+        self._said = ""  # why SLURM didn't answer, as it was told last
+
+    @cached_property
+    def longest_array(self) -> int:
+        """Tasks that a job array may have."""
+        size = self._slurm.configuration().get("MaxArraySize", "")
+        return min(MOST, int(size)) if size.isdigit() else MOST
+
+    @property
+    def away(self) -> str:
+        """Why SLURM doesn't answer; empty where it does, and where that was said already."""
+        reason = self._poll.away.message if self._poll.away else ""
+        said, self._said = self._said, reason
+        return reason if reason != said else ""
 
     def home(self) -> Asked:
         """Give the table that says where jobs run: a pool for many ranks, else the first pool, else a partition."""
@@ -80,34 +102,50 @@ class InJobs:
         options = shape.options(self._site)
         if len(entries) == 1:
             script = (folders[0] / "run.sh").read_text(encoding="utf-8", errors="surrogateescape")
-            return [self._slurm.submit(script, [*options, f"--output={folders[0]}/log.txt"], name, folders[0])]
+            return [self._slurm.submit(script, options, name, folders[0])]
         logs = self._state.path / "arrays"
         logs.mkdir(exist_ok=True)
         job = self._slurm.submit(
-            array_script(folders), [*options, f"--output={logs}/%A_%a.txt"], name, logs, array=len(entries),
-            at_once=self._site.limits.at_once,
-        )  # fmt: skip
+            array_script(folders), options, name, logs, array=len(entries), at_once=self._site.limits.at_once
+        )
         return [f"{job}_{index}" for index in range(len(entries))]
 
-    def ending(self, entry: Entry, job: Job | None) -> Ending | None:
-        """Say how a job ended; None while it lives.
+    def news(self, entries: Sequence[Entry]) -> tuple[list[tuple[int, str | None]], list[Ending]]:
+        """Give the entries that run now, with the time at which they began, and how others ended."""
+        wanted = {entry.job for entry in entries if entry.job}
+        self._poll.drop(self._poll.ids - wanted)
+        self._poll.add(wanted)
+        states = self._poll.poll()
+        begun: list[tuple[int, str | None]] = []
+        ended: list[Ending] = []
+        for entry in entries:
+            job = states.get(entry.job or "")
+            if job is None:  # it was added after the last query
+                continue
+            ending = self._ending(entry, job)
+            if ending:
+                ended.append(ending)
+            elif job.start and entry.state is State.QUEUED:
+                begun.append((entry.id, job.start))
+        return begun, ended
 
-        What the job has left on disk counts first: SLURM forgets.
-        """
+    def _ending(self, entry: Entry, job: JobState) -> Ending | None:
+        """Say how a job ended; None while it lives. What it left on disk counts first: SLURM forgets."""
         assert entry.run is not None
         assert entry.result is not None
-        if job is not None and job.alive:
+        if job.stuck and job.reason not in HELD:
+            self._slurm.cancel([job.id])
+            return Ending(entry.id, Meaning.FAILED, f"Its job can never start: SLURM says {job.reason}.")
+        if job.alive:
             return None
         code = self._state.ended(entry.run)
         meaning, reason = self._of_exit(entry, code) if code is not None else _of_state(job)
-        if entry.job and meaning is not Meaning.DONE:
-            end(Path(entry.result + ".partial") / "lease", entry.job)
-        seconds = job.seconds if job else 0.0
-        cores = job.cores if job else 0
+        if meaning is not Meaning.DONE:
+            end(Path(entry.result + ".partial") / "lease", job.id)
+        seconds = seconds_between(job.start, job.end)
         return Ending(
-            entry.id, meaning, reason, job.start if job else None, job.end if job else None,
-            seconds * cores, seconds * (job.gpus if job else 0), seconds,
-        )  # fmt: skip
+            entry.id, meaning, reason, job.start, job.end, seconds * entry.cores, seconds * entry.gpus, seconds
+        )
 
     def _of_exit(self, entry: Entry, code: int) -> tuple[Meaning, str]:
         if code in OF_EXIT:
@@ -136,8 +174,15 @@ class InJobs:
         return next((f"{job.split('_')[0]}_{index}" for job in found), None)
 
 
-def _of_state(job: Job | None) -> tuple[Meaning, str]:
+def _of_state(job: JobState) -> tuple[Meaning, str]:
     """Say what SLURM's words mean for a job that left nothing on disk."""
-    if job is None:
+    if job.meaning == "unknown":
         return Meaning.AGAIN, "SLURM no longer knows its job, which left no exit code."
-    return job.meaning, f"SLURM says {job.state}{f' ({job.reason})' if job.reason else ''}."
+    if job.meaning == "done":  # the script always leaves its code
+        return Meaning.AGAIN, "Its job ended and left no exit code."
+    return Meaning(job.meaning.value), f"SLURM says {job.state}{f' ({job.reason})' if job.reason else ''}."
+
+
+def seconds_between(start: str | None, end: str | None) -> float:
+    """Give the time between two stored times; 0 where one isn't known."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() if start and end else 0.0

@@ -55,6 +55,11 @@ class Intake:
         self._lookers.close()
         self._preparers.close()
 
+    @property
+    def gathers(self) -> bool:
+        """Whether scans that were named together aren't all ready yet: alike ones become one job array."""
+        return self._at_once and bool(self._preparing)
+
     def seen(self, path: Path, rule: Rule) -> None:
         """Say by which rule a scan is judged."""
         self._rules[path] = rule
@@ -74,10 +79,12 @@ class Intake:
                     self._prepare(entry)
             else:
                 self._prove(path)
-        for path, answer in self._lookers.answers():
-            self._looked(path, answer, list(self._waiting.get(path, {}).values()))
-        for number, answer in self._preparers.answers():
-            self._prepared(self._ledger.entry(number), answer)
+        for key, answer in self._lookers.answers():
+            if isinstance(key, Path):
+                self._looked(key, answer, list(self._waiting.get(key, {}).values()))
+        for key, answer in self._preparers.answers():
+            if isinstance(key, int):
+                self._prepared(self._ledger.entry(key), answer)
 
     def _no_longer(self, entry: Entry) -> None:
         """Forget an entry that waits no more."""

@@ -29,6 +29,7 @@ BUSY_TIMEOUT = 60.0
 
 
 _COLUMNS = tuple(field.name for field in fields(Entry))
+_NUMBERS = ("priority", "tries", "cores", "gpus", "core_seconds", "gpu_seconds")
 #: Columns that hold paths: their names needn't be UTF-8, and then they are kept as bytes.
 _PATHS = ("scan", "template", "recipe_file", "log", "result")
 
@@ -41,7 +42,7 @@ CREATE TABLE entry (
     template NOT NULL, recipe_file, priority INTEGER NOT NULL, run TEXT, twin INTEGER, place TEXT, intent TEXT,
     job TEXT, tries INTEGER NOT NULL, memory INTEGER, seconds REAL, reason TEXT, log, result, pid TEXT, "group" TEXT,
     found TEXT NOT NULL, queued TEXT, started TEXT, ended TEXT, changed TEXT NOT NULL,
-    core_seconds REAL NOT NULL, gpu_seconds REAL NOT NULL, work REAL, signature TEXT, not_before TEXT,
+    cores INTEGER NOT NULL, gpus INTEGER NOT NULL, core_seconds REAL NOT NULL, gpu_seconds REAL NOT NULL, work REAL, signature TEXT, not_before TEXT,
     UNIQUE (scan, recipe, attempt)
 );
 CREATE INDEX entry_state ON entry (state, changed);
@@ -148,7 +149,7 @@ class Ledger:
 
     def add(self, scan: Path, recipe: str, **values: Any) -> Entry | None:
         """Add a scan; None where it is there already with this recipe and attempt."""
-        row = {"attempt": 1, "state": State.WAITING, "priority": 0, "tries": 0, "core_seconds": 0.0, "gpu_seconds": 0.0}
+        row = {"attempt": 1, "state": State.WAITING, **dict.fromkeys(_NUMBERS, 0)}
         row |= {"scan": os.fspath(scan), "recipe": recipe, "found": now(), "changed": now()} | values
         columns = ", ".join(f'"{name}"' for name in row)
         with self.changing():

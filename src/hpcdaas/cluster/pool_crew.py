@@ -156,6 +156,9 @@ class Crew:
         """A worker is there."""
         left = about.get("left")
         ends = math.inf if left is None else time.monotonic() + float(left)
+        if not self._hiring.knows(name):
+            self._spawn(self._scheduler.retire_workers(workers=[address]))
+            return
         self.members[address] = Member(name, address, about.get("node", ""), about.get("job", ""), ends)
         self._hiring.join(name)
         self.hand_out()
@@ -368,7 +371,7 @@ class _Ears(SchedulerPlugin):  # type: ignore[misc]
 
     def log_event(self, topic: str, msg: Any) -> None:
         if topic == TOPIC and isinstance(msg, dict):
-            self._crew.progress(**msg)
+            self._crew.progress(msg["number"], msg["done"], msg["total"])
 
 
 async def _outcome(result: asyncio.Future[Outcome], order: Order) -> Outcome | None:

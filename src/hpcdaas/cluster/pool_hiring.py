@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from distributed.deploy.spec import SpecCluster
 
-from hpcdaas.cluster.ending import Meaning
 from hpcdaas.cluster.pool_jobs import Asked, BatchJob, LocalJob, avoid, tail
-from hpcdaas.cluster.slurm import Job, SlurmAway
+from hpcdaas.cluster.slurm import JobState, SlurmAway
+from hpcdaas.cluster.slurm_states import Meaning
 
 #: Seconds between two questions to SLURM, asked only while a job's worker isn't there yet.
 BETWEEN = 5.0
@@ -21,7 +21,7 @@ PATIENCE, PAUSE = 3, 300.0
 #: Different orders whose workers die on a node before it is avoided.
 DEATHS = 2
 #: Ends of a job that say nothing against its node.
-NOT_THE_NODE = (Meaning.CANCELLED, Meaning.MORE_TIME, Meaning.MORE_MEMORY)
+NOT_THE_NODE = (Meaning.DONE, Meaning.CANCELLED, Meaning.MORE_TIME, Meaning.MORE_MEMORY)
 
 
 @dataclass(frozen=True)
@@ -136,18 +136,20 @@ class Hiring:
         found = await self._ask(job.job_id)
         if found is None:
             return None
+        if found.stuck:
+            self.trouble = f"job {job.job_id} waits for {found.reason or found.state}"
         if found.alive:
-            return "waiting" if found.waits else "running", found.node, ""
-        return "ended", found.node, f"it ended ({found.state}) before its worker was there"
+            return "running" if found.state == "RUNNING" else "waiting", found.nodes, ""
+        return "ended", found.nodes, f"it ended ({found.state}) before its worker was there"
 
-    async def _ask(self, job: str) -> Job | None:
+    async def _ask(self, job: str) -> JobState | None:
         """Ask SLURM about a job; all that aren't there yet are asked about at once, and the answer serves for all."""
         slurm = self._asked.slurm
         if slurm is None or not job:
             return None
         ids = [str(self.jobs[name].job_id) for name in self.missing() if self.jobs[name].job_id]
         try:
-            found = await asyncio.to_thread(slurm.poll, list(dict.fromkeys([job, *ids])))
+            found = await asyncio.to_thread(slurm.jobs, {job, *ids})
         except SlurmAway:
             return None
         return found.get(job)
@@ -190,7 +192,11 @@ class Hiring:
         if found is None or found.alive:
             return Death("its worker is gone", True)
         words = "it ran out of memory" if found.meaning is Meaning.MORE_MEMORY else f"SLURM says {found.state}"
-        return Death(words, found.meaning not in NOT_THE_NODE)
+        return Death(words, found.meaning not in NOT_THE_NODE and found.state != "PREEMPTED")
+
+    def knows(self, name: str) -> bool:
+        """Say whether a worker is of a job that is wanted: `sbatch` may submit one and say that it failed."""
+        return name in self._cluster.worker_spec
 
     def blame(self, node: str, order: object, words: str) -> None:
         """Take note that a worker died on a node at an order; after different ones it is the node."""

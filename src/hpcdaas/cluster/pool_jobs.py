@@ -21,7 +21,7 @@ from distributed.deploy.spec import ProcessInterface, SpecCluster
 from hpcdaas.cluster.pool_session import Session, security
 from hpcdaas.cluster.preamble import environment, interpreter, lines
 from hpcdaas.cluster.site import PoolTable, Site
-from hpcdaas.cluster.slurm import Slurm, SlurmAway, SlurmRefused
+from hpcdaas.cluster.slurm import Slurm, SlurmAway, SlurmRefused, log_pattern
 
 #: Seconds that a local worker has to end.
 GRACE = 30.0
@@ -85,10 +85,9 @@ class BatchJob(SLURMJob):  # type: ignore[misc]
         """Submit it."""
         slurm, output = self.asked.slurm, self.asked.output
         assert slurm is not None
-        options = [*self.asked.options(), f"--output={output}/%j.txt", "--open-mode=append"]
         name = self.asked.session.job_name(self.asked.table.name)
         try:
-            self.job_id = await asyncio.to_thread(slurm.submit, self.job_script(), options, name, output)
+            self.job_id = await asyncio.to_thread(slurm.submit, self.job_script(), self.asked.options(), name, output)
         except SlurmRefused as refused:
             self.refusal = str(refused.message)
         except SlurmAway as away:
@@ -109,7 +108,7 @@ class BatchJob(SLURMJob):  # type: ignore[misc]
     @property
     def output(self) -> Path:
         """What it has said."""
-        return self.asked.output / f"{self.job_id}.txt"
+        return Path(log_pattern(self.asked.output).replace("%j", str(self.job_id)).replace("%%", "%"))
 
 
 class LocalJob(ProcessInterface):  # type: ignore[misc]

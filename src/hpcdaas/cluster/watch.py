@@ -103,7 +103,7 @@ class Watch:
         if self._state.drains():
             self._stopping.set()
         paused = self._ledger.fact("paused") or ()
-        if not self._stopping.is_set() and "*" not in paused:
+        if not self._stopping.is_set() and "*" not in paused and not self._intake.gathers:
             self._dispatcher.start(paused)
         self._poster.call()
         self._tidy()

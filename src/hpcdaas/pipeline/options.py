@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import ByteSize, Field
@@ -76,3 +77,14 @@ def agreeing(watcher: Watcher, comm: Comm) -> Watcher:
             raise Interrupted(said[0])
 
     return Watcher(watcher.say, watcher.progress, stop) if comm.rank == 0 else Watcher(stop=stop)
+
+
+def noting(watcher: Watcher) -> tuple[Watcher, list[str]]:
+    """Give a watcher that also notes what is said, for the log in the catalogue, and the notes."""
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(f"{datetime.now(UTC).isoformat(timespec='seconds').replace('+00:00', 'Z')} {text}")
+        watcher.say(text)
+
+    return replace(watcher, say=say), said

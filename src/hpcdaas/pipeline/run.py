@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -15,9 +14,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from hpcdaas.backend import Backend, default_threads, get_backend
+from hpcdaas.catalog.crate import crate_path, is_crate_of, write_crate
 from hpcdaas.catalog.make import make_record
+from hpcdaas.catalog.outbox import deliver_one
+from hpcdaas.catalog.outcome import Delivered, Waiting
 from hpcdaas.catalog.record import Record, read_record, record_path, write_record
-from hpcdaas.catalog.store import open_catalog
+from hpcdaas.catalog.scicat import Scicat
+from hpcdaas.catalog.store import Store, open_catalog
 from hpcdaas.errors import HpcdaasError, InputError, Interrupted, NoRoom, Rewritten
 from hpcdaas.io import open_scan
 from hpcdaas.io.nexus_result import read_summary
@@ -28,7 +31,7 @@ from hpcdaas.parallel import Comm, together, world
 from hpcdaas.params import explain
 from hpcdaas.pipeline.job import Job
 from hpcdaas.pipeline.memory import default_budget, peak
-from hpcdaas.pipeline.options import Options, Watcher, agreeing
+from hpcdaas.pipeline.options import Options, Watcher, agreeing, noting
 from hpcdaas.pipeline.work import Work, make_work
 from hpcdaas.recipe import Recipe, default_recipe
 from hpcdaas.result import Raw, Result
@@ -37,6 +40,8 @@ from hpcdaas.scan import PtychoScan, Scan
 
 #: Begins the names of a result's metrics that say how long each stage took.
 SECONDS = "seconds_"
+#: How long a run waits for a catalogue that is away or busy, seconds: its record can be delivered later.
+PATIENCE = 10.0
 
 
 def reconstruct(
@@ -88,12 +93,13 @@ def _run(
     started, first = datetime.now(UTC), comm.rank == 0
     scan = open_scan(file, recipe.scan if recipe else None)
     recipe = recipe or default_recipe(scan.technique)
-    raw = comm.from_first(_raw(scan) if first else None)
+    raw = comm.from_first(raw_of(scan) if first else None)
     job = Job(path, raw, recipe, run_identity(raw.identity, recipe.resolved(), attempt), attempt, started)
     if options.expected and job.run != options.expected:
         raise Rewritten(f"{file} was rewritten after it was asked for.", "Ask for it again.")
-    if first and options.delivers:
-        open_catalog(options.catalog)  # a wrong name is found before the work
+    # opened before the work, so that a wrong name is found in time
+    catalog = open_catalog(options.catalog, patience=PATIENCE) if first and options.delivers else None
+    watcher, said = noting(watcher)
     try:
         there = comm.share(first and job.is_there(options.overwrite))
         result = None if there else _make(job, scan, options, watcher, comm)
@@ -103,12 +109,15 @@ def _run(
             write_stack(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoRoom(f"{error.filename or path}: {error.strerror}.", "Make room; the same command goes on.") from error
+            raise NoRoom(
+                f"{error.filename or path}: {error.strerror}.", "Make room; the same command goes on."
+            ) from error
         raise HpcdaasError(f"{error.filename or path}: {error.strerror or error}.") from error
-    return comm.share(_registered(result, options) if first else result)
+    return comm.share(_registered(result, catalog, watcher, said) if first and options.register_result else result)
 
 
-def _raw(scan: Scan | PtychoScan) -> Raw:
+def raw_of(scan: Scan | PtychoScan) -> Raw:
+    """Say what identifies and describes a scan: reads the blocks that its identity is made of."""
     files = tuple(f.parent.resolve() / f.name for f in scan.files)  # links to folders change with the beamtime
     return Raw(scan.name, files, raw_identity(files), scan.metadata, scan.technique, scan.format, scan.shape)
 
@@ -228,18 +237,32 @@ def _existing(job: Job) -> Result:
     )
 
 
-def _registered(result: Result, options: Options) -> Result:
-    """Write the record beside the result and hand it to the catalogue, unless a poster outside the job does that."""
-    if not options.register_result:
-        return result
+def _registered(result: Result, catalog: Store | None, watcher: Watcher, said: list[str]) -> Result:
+    """Write record and provenance beside the result and tell the catalogue, unless a poster outside the job does."""
     start = time.perf_counter()
-    record = _record(result)
-    pid = open_catalog(options.catalog).register(record) if options.delivers else None
+    record = _record(result, "\n".join(said))
+    crate = crate_path(result.path)
+    if not (result.existed and is_crate_of(record.run, crate)):
+        write_crate(record, crate, None if result.existed else result.started)
+    pid = _delivered(record, record_path(result.path), catalog, watcher) if catalog else None
     seconds = {**result.seconds, "register": round(time.perf_counter() - start, 3)}
     return replace(result, pid=pid, seconds=seconds, peak_memory_bytes=max(result.peak_memory_bytes, peak()))
 
 
-def _record(result: Result) -> Record:
+def _delivered(record: Record, path: Path, catalog: Store, watcher: Watcher) -> str | None:
+    """Hand the record to the catalogue; one that is elsewhere may be away, and the result is done all the same."""
+    if not isinstance(catalog, Scicat):
+        return catalog.register(record)
+    outcome = deliver_one(path, catalog)
+    if isinstance(outcome, Delivered):
+        return outcome.pid
+    state = "waits" if isinstance(outcome, Waiting) else "is held"
+    watcher.say(f"The result is done, its registration {state}: {outcome.reason}")
+    watcher.say(f"Deliver it by: hpcdaas catalog flush {path} --catalog {catalog.url}")
+    return None
+
+
+def _record(result: Result, log: str) -> Record:
     """Give the record beside a result; make it where there is none, or that of a run whose result was replaced."""
     from hpcdaas.view.thumbnail import thumbnail  # the picture library: only where a picture is made
 
@@ -248,6 +271,6 @@ def _record(result: Result) -> Record:
         record = read_record(path)
         if record.run == result.run:
             return record
-    record = make_record(result, thumbnail=thumbnail(result.path))
+    record = make_record(result, thumbnail=thumbnail(result.path), log=log)
     write_record(record, path)
     return record

@@ -1,0 +1,1 @@
+"""The embedded catalogue behind SciCat's REST routes, and web pages to look at it."""

@@ -1,0 +1,1 @@
+"""Where and when runs happen, and what is remembered of them: site, SLURM, pools, ledger, watcher."""

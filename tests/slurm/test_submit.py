@@ -1,0 +1,206 @@
+"""`submit`, `status`, `cancel` and `retry` against a real SLURM: jobs of their own, arrays, what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcdaas.io.nxtomo_writer import write_simulation
+from hpcdaas.tomo.simulate import Simulation, SimulationParameters
+from private_slurm import Cluster, eventually
+
+SITE = """
+name = "private"
+[[partition]]
+name = "day"
+cores = 2
+memory = "2 GB"
+time = "1 day"
+nodes = 2
+{more}
+"""
+RECIPE = """
+name = "fast"
+[scan]
+center = 31.5
+[[step]]
+use = "flatfield"
+[[step]]
+use = "minus_log"
+[[step]]
+use = "fbp"
+"""
+
+
+class Desk:
+    """A user's folder with a site file, a recipe, and scans."""
+
+    def __init__(self, folder: Path, cluster: Cluster) -> None:
+        self.folder, self.cluster = folder, cluster
+        for name in ("scans", "out"):
+            (folder / name).mkdir()
+        (folder / "r.toml").write_text(RECIPE)
+        self.site()
+
+    def site(self, more: str = "") -> None:
+        (self.folder / "site.toml").write_text(SITE.format(more=more))
+
+    def scan(self, name: str = "bone 1.nxs", seed: int = 0, **size: int) -> Path:
+        path = self.folder / "scans" / name
+        parameters = SimulationParameters(seed=seed, **{"rows": 4, "columns": 64, "angles": 48, **size})
+        write_simulation(path, Simulation(parameters))
+        return path
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        home = {f"XDG_{name}_HOME": str(self.folder / name.lower()) for name in ("DATA", "CACHE", "STATE", "CONFIG")}
+        return subprocess.Popen(
+            [Path(sys.executable).with_name("hpcdaas"), *map(str, arguments)], cwd=self.folder, text=True,
+            env={**self.cluster.environment, **home}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *arguments: object, code: int = 0) -> str:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == code, f"{out}\n{err}"
+        return out if code == 0 else out + err
+
+    def submit(self, scans: Sequence[Path], *more: str, code: int = 0) -> str:
+        return self.run("submit", *scans, "-r", "r.toml", "-o", "out/", *more, code=code)
+
+    def runs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.run("status", "--json"))["runs"]
+        return found
+
+    def states(self) -> list[str]:
+        return [run["state"] for run in self.runs()]
+
+    def datasets(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.run("catalog", "list", "--json", "--type", "derived"))
+        return found
+
+
+@pytest.fixture
+def desk(tmp_path: Path, slurm: Cluster) -> Desk:
+    return Desk(tmp_path, slurm)
+
+
+def test_jobs_go_on_after_submit_has_left(desk: Desk) -> None:
+    scan = desk.scan('a scan\'s "name" $HOME é.nxs')
+    assert "job" in desk.submit([scan])
+    eventually("registered", lambda: desk.states() == ["registered"], 60)
+    run = desk.runs()[0]
+    assert Path(run["result"]).exists()
+    assert run["job"].isdigit()
+    assert [dataset["pid"] for dataset in desk.datasets()] == [run["pid"]]
+    assert "complete" not in desk.submit([scan])  # it is there already
+    assert len(desk.runs()) == 1
+
+
+def test_waiting_for_several_as_an_array(desk: Desk) -> None:
+    scans = [desk.scan(f"s{number}.nxs", number) for number in range(5)]
+    said = desk.run("submit", *scans, "-r", "r.toml", "-o", "out/", "--json")
+    jobs = {run["job"] for run in json.loads(said)["runs"]}
+    assert len(jobs) == 5
+    assert len({job.partition("_")[0] for job in jobs}) == 1
+    eventually("registered", lambda: desk.states() == ["registered"] * 5, 60)
+    assert len(desk.datasets()) == 5
+    assert len({run["result"] for run in desk.runs()}) == 5
+
+
+def test_ranks_over_two_nodes(desk: Desk) -> None:
+    desk.site(
+        '[[pool]]\nname = "mpi"\npartition = "day"\nnodes = 2\nranks = 1\ncores = 1\nmemory = "1 GB"\n'
+        "[limits]\npool_seconds = 0"
+    )
+    scan = desk.scan()
+    desk.submit([scan], "--wait")
+    run = desk.runs()[0]
+    assert run["state"] == "registered"
+    shown = desk.cluster.command("scontrol", "show", "job", run["job"])
+    assert "NumNodes=2" in shown
+    outcome = json.loads((Path(run["log"]).parent / "outcome.json").read_text())
+    assert outcome["run"] == run["run"]
+
+
+def test_what_slurm_refuses_is_said(desk: Desk) -> None:
+    desk.site(
+        '[[pool]]\nname = "cpu"\npartition = "day"\nmemory = "1 GB"\naccount = "nobody"\n[limits]\npool_seconds = 0'
+    )
+    (desk.folder / "site.toml").write_text(
+        (desk.folder / "site.toml")
+        .read_text()
+        .replace('name = "day"', 'name = "nowhere"')
+        .replace('"day"', '"nowhere"')
+    )
+    said = desk.submit([desk.scan()], "--wait", code=1)
+    assert "1 of 1 failed" in said
+    assert "partition" in str(desk.runs()[0]["reason"])
+
+
+def test_a_run_that_fails_fails_once(desk: Desk) -> None:
+    scan = desk.scan()
+    recipe = desk.folder / "r.toml"
+    recipe.write_text(RECIPE.replace("center = 31.5", "center = 900.0"))
+    desk.submit([scan], "--wait", code=1)
+    run = desk.runs()[0]
+    assert (run["state"], run["job"] is not None) == ("failed", True)
+    assert "900" in run["reason"]
+    assert desk.datasets() == []
+    assert list((desk.folder / "out").iterdir()) == []
+
+
+def test_cancelled_in_the_queue(desk: Desk) -> None:
+    desk.cluster.command("sbatch", "--exclusive", "--nodes=2", "--wrap=sleep 100", "--output=/dev/null")
+    eventually("it is full", lambda: "RUNNING" in desk.cluster.command("squeue", "-h", "-o", "%T"))
+    scan = desk.scan()
+    desk.submit([scan])
+    job = desk.runs()[0]["job"]
+    assert "1 cancelled" in desk.run("cancel", scan)
+    assert desk.states() == ["cancelled"]
+    eventually(
+        "it is gone", lambda: "CANCELLED" in desk.cluster.command("squeue", "-h", "-t", "all", "-j", job, "-o", "%T")
+    )
+    desk.cluster.cancel_all()
+    assert "1 will be tried" in desk.run("retry", scan)
+    desk.submit([scan], "--wait")
+    assert desk.states() == ["registered"]
+
+
+def test_again_is_another_run(desk: Desk) -> None:
+    scan = desk.scan()
+    desk.submit([scan], "--wait")
+    desk.submit([scan], "--wait", "--again")
+    first, second = desk.runs()
+    assert (first["attempt"], second["attempt"]) == (1, 2)
+    assert first["run"] != second["run"]
+    assert len(desk.datasets()) == 2
+
+
+def test_a_copy_is_the_same_scan(desk: Desk) -> None:
+    scan = desk.scan()
+    copy = scan.with_name("copy.nxs")
+    copy.write_bytes(scan.read_bytes())
+    desk.submit([scan, copy], "--wait")
+    first, second = desk.runs()
+    assert first["run"] == second["run"]
+    assert first["result"] == second["result"]
+    assert [first["state"], second["state"]] == ["registered"] * 2
+    assert len(desk.datasets()) == 1
+
+
+def test_no_secret_and_no_variable_of_the_submitter_reaches_a_job(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.cluster.environment["HPCDAAS_CATALOG_TOKEN"] = "very-secret"
+    try:
+        desk.submit([desk.scan()], "--wait")
+    finally:
+        del desk.cluster.environment["HPCDAAS_CATALOG_TOKEN"]
+    for path in desk.folder.rglob("*"):
+        assert not path.is_file() or b"very-secret" not in path.read_bytes(), path
+    assert os.environ.get("HPCDAAS_CATALOG_TOKEN") is None
