@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ptycho_scans import FAR, write_simulated
-
 from hpcdaas.cluster.task import Order
 from hpcdaas.io.nxtomo_writer import write_simulation
 from hpcdaas.recipe import default_recipe
 from hpcdaas.tomo.simulate import Simulation, SimulationParameters
+from ptycho_scans import FAR, write_simulated
 
 
 def small(folder: Path, name: str = "small", **over: Any) -> Order:

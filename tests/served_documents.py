@@ -31,7 +31,12 @@ def raw(**changes: Any) -> dict[str, Any]:
 
 def v4(**changes: Any) -> dict[str, Any]:
     """A dataset for `POST /api/v4/datasets`."""
-    fields = {"type": "derived", "datasetName": "tooth", "principalInvestigators": ["P", "Q"], "proposalIds": ["1", "2"]}
+    fields = {
+        "type": "derived",
+        "datasetName": "tooth",
+        "principalInvestigators": ["P", "Q"],
+        "proposalIds": ["1", "2"],
+    }
     return _body(_COMMON | fields | {"inputDatasets": ["x/raw"], "usedSoftware": ["hpcdaas"]}, changes)
 
 

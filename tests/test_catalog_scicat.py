@@ -457,3 +457,14 @@ def test_bodies_are_json_that_is_utf8(tmp_path: Path) -> None:
         name = client(backend, tmp_path).register(record)
         assert backend.datasets[name]["datasetName"] == "µ-tooth–1"
         assert json.dumps(backend.blocks[name])
+
+
+def test_a_picture_that_the_server_fails_on_holds_nothing_up(tmp_path: Path, record: Record) -> None:
+    def fail(backend: Backend, method: str, path: str, after: bool) -> None:
+        if path.endswith("/attachments"):
+            raise Problem(500, "Internal server error")
+
+    with serving() as backend:
+        backend.fault = fail
+        client(backend, tmp_path, patience=2.0).register(record)
+        whole(backend, record.model_copy(update={"thumbnail": None}))

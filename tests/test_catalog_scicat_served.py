@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import PASSWORD, served
 
 from catalog_runs import finished
 from hpcdaas.catalog.embedded import EmbeddedCatalog
@@ -13,6 +12,7 @@ from hpcdaas.catalog.make import make_record
 from hpcdaas.catalog.outcome import Refused
 from hpcdaas.catalog.scicat import Scicat
 from hpcdaas.catalog.settings import CatalogSettings
+from served import PASSWORD, served
 
 
 def client(server: Any, tmp_path: Path, account: str = "ingestor", group: str = "p1", **more: Any) -> Scicat:

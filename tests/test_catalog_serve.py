@@ -84,7 +84,7 @@ def test_there_is_no_v4_login(v5: Served) -> None:
 
 @pytest.mark.parametrize("generation", ["v4", "v5"])
 def test_an_expired_token(tmp_path_factory: pytest.TempPathFactory, generation: str) -> None:
-    with served(tmp_path_factory.mktemp("short"), generation=generation, token_life=1) as server:
+    with served(tmp_path_factory.mktemp("short"), generation=generation, token_life=1) as server:  # noqa: SIM117
         with server.client("ingestor") as client:
             public = created(client, derived(pid=new_pid(), isPublished=True))["pid"]
             time.sleep(2.1)  # whole seconds
@@ -173,7 +173,9 @@ def test_what_is_not_valid_is_400(server: Served, change: dict[str, Any]) -> Non
         assert client.post(f"{V3}/isValid", json=derived()).json() == {"valid": True}
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": NaN}', b'"\\ud800"', b"[" * 100_000, b"\xff\xfe", b"null"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"a": NaN}', b'"\\ud800"', b"[" * 100_000, b"\xff\xfe", b"null"]
+)
 def test_what_is_no_json_is_400(v5: Served, content: bytes) -> None:
     with v5.client("admin") as client:
         answer = client.post(V3, content=content, headers={"Content-Type": "application/json"})
@@ -208,7 +210,10 @@ def test_a_chosen_pid_needs_a_privileged_account(server: Served) -> None:
 
 def test_a_site_may_say_what_a_pid_looks_like(tmp_path_factory: pytest.TempPathFactory) -> None:
     pattern = r"20\.5/[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}"
-    with served(tmp_path_factory.mktemp("pattern"), "--pid-pattern", pattern) as server, server.client("admin") as client:
+    with (
+        served(tmp_path_factory.mktemp("pattern"), "--pid-pattern", pattern) as server,
+        server.client("admin") as client,
+    ):
         assert client.post(V3, json=derived(pid="20.5/abc")).status_code == 400
         created(client, derived(pid=f"20.5/{str(uuid.uuid4()).upper()}"))
 
@@ -314,7 +319,7 @@ def test_totals_are_right_after_posts_at_once(server: Served) -> None:
         assert len(client.get(at(pid, "/origdatablocks")).json()) == 24
 
 
-@pytest.mark.parametrize("change", [{"size": None}, {"dataFileList": None}, {"more": 1}, {"dataFileList": [{"path": "a"}]},
+@pytest.mark.parametrize("change", [{"size": None}, {"dataFileList": None}, {"more": 1}, {"dataFileList": [{"path": "a"}]},  # noqa: E501
                                     {"dataFileList": [{"path": "a", "size": 1, "time": "never"}]}])  # fmt: skip
 def test_a_block_that_is_not_valid_is_400_and_changes_nothing(v5: Served, change: dict[str, Any]) -> None:
     pid = new_pid()
@@ -407,7 +412,10 @@ def test_values_gain_si_and_unknown_units_pass(server: Served) -> None:
 
 @pytest.mark.parametrize("character", ".$[]<>")
 def test_keys_must_not_hold(v5: Served, character: str) -> None:
-    for metadata in ({f"a{character}b": {"value": 1, "unit": ""}}, {"group": {f"{character}": {"value": 1, "unit": ""}}}):
+    for metadata in (
+        {f"a{character}b": {"value": 1, "unit": ""}},
+        {"group": {f"{character}": {"value": 1, "unit": ""}}},
+    ):
         with v5.client("admin") as client:
             assert client.post(V3, json=derived(scientificMetadata=metadata)).status_code == 400
 

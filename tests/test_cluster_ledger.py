@@ -174,7 +174,7 @@ def test_newer_and_foreign_files_are_refused(tmp_path: Path) -> None:
 
 def test_full_disk_is_said(ledger: Ledger) -> None:
     ledger._db.execute("PRAGMA max_page_count = 20")
-    with pytest.raises(HpcdaasError, match="full"):
+    with pytest.raises(HpcdaasError, match="full"):  # noqa: PT012
         for number in range(10000):
             ledger.add(Path(f"/d/{number}"), "r", template="t" * 100)
     assert ledger.counts()["waiting"] > 0

@@ -37,7 +37,7 @@ def test_pattern_is_no_expression() -> None:
 
 
 def test_a_word_that_the_pattern_lacks() -> None:
-    with pytest.raises(InputError, match="{beamline}"):
+    with pytest.raises(InputError, match="{beamline}"):  # noqa: RUF043
         owner(group="{beamline}").of(Path("/data/17/raw/x"))
 
 

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pool_orders import endless, small, until
 
 from hpcdaas.cluster.pool_future import Future
 from hpcdaas.cluster.pools import Pool, Pools
 from hpcdaas.cluster.site import PoolTable, Site
 from hpcdaas.errors import InputError
+from pool_orders import endless, small, until
 
 
 def table(name: str, most: int = 1) -> PoolTable:
@@ -140,7 +140,7 @@ def test_who_has_no_key_is_not_let_in(pools: Pools, tmp_path: Path) -> None:
 
 def listening(pid: int) -> list[int]:
     """Give the ports on which a process listens."""
-    sockets = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}
+    sockets = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir() if entry.is_symlink()}  # noqa: PTH115
     found = []
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         words = line.split()

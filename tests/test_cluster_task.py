@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pool_orders import endless, small
 
 from hpcdaas.catalog.record import read_record, record_path
 from hpcdaas.cluster import task
 from hpcdaas.cluster.task import Fault, Outcome, carry_out
 from hpcdaas.errors import HpcdaasError, InputError, Interrupted
 from hpcdaas.pipeline import Watcher
+from pool_orders import endless, small
 
 
 @pytest.fixture(autouse=True)

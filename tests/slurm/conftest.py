@@ -12,6 +12,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
+from desk import Desk  # noqa: E402
 from private_slurm import CannotStart, Cluster, private_slurm  # noqa: E402
 
 
@@ -45,3 +46,9 @@ def slurm(_slurm: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]
 def _accounted() -> Iterator[Cluster]:
     with ExitStack() as stack:
         yield started(stack, accounting=True)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, slurm: Cluster) -> Desk:
+    """Give a user's folder on the cluster."""
+    return Desk(tmp_path, slurm)

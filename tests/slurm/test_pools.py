@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pool_orders import endless, small, until
 from private_slurm import Cluster
 
 from hpcdaas.cluster import pool_hiring
 from hpcdaas.cluster.pool_future import Future
 from hpcdaas.cluster.pools import Pools
 from hpcdaas.cluster.site import Site
+from pool_orders import endless, small, until
 
 Make = Callable[..., Pools]
 PARTITION = {"cores": 4, "memory": "4000MiB", "time": "1 day"}
@@ -45,9 +45,7 @@ def make(slurm: Cluster, tmp_path: Path, said: list[str], monkeypatch: pytest.Mo
     """Make pools that end with the test."""
     monkeypatch.setattr(pool_hiring, "BETWEEN", 0.5)
     with ExitStack() as stack:
-        yield lambda found, **options: stack.enter_context(
-            Pools(found, tmp_path / "the state", said.append, **options)
-        )
+        yield lambda found, **options: stack.enter_context(Pools(found, tmp_path / "the state", said.append, **options))
 
 
 def ended(future: Future) -> str:
@@ -131,7 +129,7 @@ def test_a_job_that_never_connects_is_replaced_elsewhere(
     environment.mkdir(parents=True)
     python = environment / "python"
     python.write_text(
-        f'#!/bin/bash\n[ "$SLURMD_NODENAME" = node1 ] && {{ echo stuck; exec sleep 1000; }}\nexec {sys.executable} "$@"\n'
+        f'#!/bin/bash\n[ "$SLURMD_NODENAME" = node1 ] && {{ echo stuck; exec sleep 1000; }}\nexec {sys.executable} "$@"\n'  # noqa: E501
     )
     python.chmod(0o755)
     pools = make(site(job={"environment": str(environment.parent)}), connect=2.0)
@@ -165,9 +163,7 @@ def test_what_slurm_refuses_is_said(make: Make, tmp_path: Path) -> None:
     assert ended(future) == "cancelled"
 
 
-def test_workers_leave_before_their_time_is_over(
-    slurm: Cluster, make: Make, tmp_path: Path, said: list[str]
-) -> None:
+def test_workers_leave_before_their_time_is_over(slurm: Cluster, make: Make, tmp_path: Path, said: list[str]) -> None:
     pool = {"name": "cpu", "partition": "day", "memory": "1200MiB", "time": "1 min", "most": 1}
     pools = make(site(pool=[pool]))
     future = pools["cpu"].submit(endless(tmp_path))
@@ -209,9 +205,7 @@ if __name__ == "__main__":
 """
 
 
-def test_jobs_of_a_process_that_died_are_cancelled(
-    slurm: Cluster, make: Make, tmp_path: Path, said: list[str]
-) -> None:
+def test_jobs_of_a_process_that_died_are_cancelled(slurm: Cluster, make: Make, tmp_path: Path, said: list[str]) -> None:
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     script = SCRIPT.format(paths=paths, folder=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:

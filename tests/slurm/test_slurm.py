@@ -105,7 +105,7 @@ def test_refusals_carry_the_words_of_slurm(commands: Slurm, folder: Path, option
 def test_a_drained_partition_is_a_refusal_that_passes(slurm: Cluster, commands: Slurm, folder: Path) -> None:
     slurm.command("scontrol", "update", "partitionname=short", "state=drain")
     try:
-        with pytest.raises(SlurmRefused, match="[Pp]artition") as caught:
+        with pytest.raises(SlurmRefused, match="[Pp]artition") as caught:  # noqa: RUF043
             commands.submit(SLEEP, [*SMALL, "--partition=short"], "drained", folder)
     finally:
         slurm.command("scontrol", "update", "partitionname=short", "state=up")

@@ -21,7 +21,8 @@ from hpcdaas.run import pid as pid_of
 if TYPE_CHECKING:
     from hpcdaas.catalog.scicat_bodies import Whose
     from hpcdaas.catalog.scicat_http import Answer
-    from hpcdaas.catalog.scicat_place import Placer, Wanted
+    from hpcdaas.catalog.scicat_place import Placer
+    from hpcdaas.catalog.scicat_wanted import Wanted
 
 #: Datasets that one page of a list holds, and how many are listed at most.
 PAGE, MOST = 100, 10_000
@@ -84,7 +85,7 @@ class Scicat:
         InputError
             If a setting is wrong.
         """
-        from hpcdaas.catalog.scicat_place import Wanted
+        from hpcdaas.catalog.scicat_wanted import Wanted
 
         with Journal(self._journal(record.run), self.patience) as journal:
             known, owned = self._source(record.raw, record.raw_datablocks)
@@ -124,7 +125,7 @@ class Scicat:
         return str(done[-1]["pid"]) if done else None
 
     def _raw(self, raw: RawDataset, blocks: tuple[OrigDatablock, ...], owned: Whose) -> Wanted:
-        from hpcdaas.catalog.scicat_place import Wanted
+        from hpcdaas.catalog.scicat_wanted import Wanted
 
         identity = _identity(raw)
         named = raw.model_copy(update={"pid": pid_of(identity, self._prefix(raw.pid))})

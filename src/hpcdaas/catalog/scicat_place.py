@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,12 +20,15 @@ import stamina
 
 from hpcdaas.catalog import scicat_bodies as bodies
 from hpcdaas.catalog.journal import Journal, digest
-from hpcdaas.catalog.outcome import NotYet, Refused, Uncertain
-from hpcdaas.catalog.record import Attachment, DataFile, DerivedDataset, OrigDatablock, RawDataset
+from hpcdaas.catalog.outcome import NotYet, Refused, Uncertain, Unreachable
+from hpcdaas.catalog.record import Attachment, DataFile, OrigDatablock
 from hpcdaas.catalog.scicat_http import Answer, Connection
+from hpcdaas.catalog.scicat_wanted import Wanted, value_of
 
 #: Seconds after which a dataset that somebody else began, and left without its files, is completed by us.
 TAKEN_OVER = 120.0
+#: How often a picture is tried that the server fails on.
+PICTURE_TRIES = 4
 #: Seconds between two looks whether the server has stored what it never answered.
 PAUSE = 0.1
 
@@ -35,39 +38,6 @@ Listed = dict[str, DataFile] | None
 
 class _Growing(NotYet):
     """Somebody else is at it."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A dataset that is to be in the catalogue.
-
-    Attributes
-    ----------
-    dataset : RawDataset or DerivedDataset
-        With the pid that it shall have.
-    owned : Whose
-        Whose it is.
-    identity : tuple of str
-        Key and value in `scientificMetadata` by which it is known where the account may choose no pid.
-    files : tuple of OrigDatablock
-        Its files.
-    picture : Attachment or None
-    log : str
-        Of the run.
-    """
-
-    dataset: RawDataset | DerivedDataset
-    owned: bodies.Whose
-    identity: tuple[str, str]
-    files: Sequence[OrigDatablock] = ()
-    picture: Attachment | None = None
-    log: str = ""
-
-    @property
-    def digest(self) -> str:
-        """What tells our dataset from another one's: all but the log, in one dialect."""
-        body = bodies.Dialect().body(self.dataset, self.owned, self.dataset.pid)
-        return digest({key: value for key, value in body.items() if key != "jobLogData"})
 
 
 @dataclass
@@ -108,15 +78,18 @@ class Placer:
         if there is not None and not any(self._missing(block, there, pid) for block in wanted.files) and wanted.files:
             return pid
         if wanted.picture and len(wanted.picture.thumbnail) <= bodies.LARGEST_PICTURE:
-            self._picture(route, wanted.picture, wanted.owned, journal, fresh)
+            with suppress(Unreachable):  # a dataset without its picture is whole; a server that is away tells the files
+                self._picture(route, wanted.picture, wanted.owned, journal, fresh)
         for block in wanted.files:
             self._files(route, pid, block, journal, there)
         return pid
 
-    def _tries(self, *errors: type[Exception]) -> Iterator[tuple[int, AbstractContextManager[Any]]]:
-        """Give numbered tries, as long as patience lasts."""
+    def _tries(
+        self, *errors: type[Exception], most: int | None = None
+    ) -> Iterator[tuple[int, AbstractContextManager[Any]]]:
+        """Give numbered tries, as long as patience lasts, or so many at most."""
         yield from enumerate(stamina.retry_context(
-            on=errors, attempts=None, timeout=self.http.patience, wait_max=2.0, wait_jitter=0.3))  # fmt: skip
+            on=errors, attempts=most, timeout=self.http.patience, wait_max=2.0, wait_jitter=0.3))  # fmt: skip
 
     # the dataset itself: its pid, whether it is new, whether it is ours
 
@@ -284,7 +257,7 @@ class Placer:
                 return journal.ours("picture", **facts)
             return any(entry.get("caption") == body["caption"] for entry in answer.content)
 
-        for tried, attempt in self._tries(Uncertain):
+        for tried, attempt in self._tries(Uncertain, most=PICTURE_TRIES):
             with attempt:
                 if (tried or not fresh) and self._looked(tried, there):
                     return
@@ -315,9 +288,3 @@ class Placer:
         answer = self.http.post(f"{route}/origdatablocks", body, again=False, trace=trace)
         if not answer.good:
             raise Refused(f"The catalogue refuses the files of {pid} ({answer.status}): {answer.reason}.")
-
-
-def value_of(metadata: Any, key: str) -> str:
-    """Give the value of an entry ``{key: {value, unit}}``, empty where there is none."""
-    entry = metadata.get(key) if isinstance(metadata, Mapping) else None
-    return str(entry.get("value", "")) if isinstance(entry, Mapping) else ""

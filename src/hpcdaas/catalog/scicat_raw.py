@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from hpcdaas.catalog.record import OrigDatablock, RawDataset
 from hpcdaas.catalog.scicat_http import Connection
-from hpcdaas.catalog.scicat_place import value_of
+from hpcdaas.catalog.scicat_wanted import value_of
 from hpcdaas.errors import InputError
 
 #: So many folders above the scan are looked at: a dataset's source folder may lie above its files.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hpcdaas.errors import InputError
 
 if TYPE_CHECKING:
-    from hpcdaas.catalog.record import OrigDatablock, RawDataset, Record
+    from hpcdaas.catalog.record import Record
     from hpcdaas.catalog.settings import CatalogSettings, Rule
 
 
@@ -18,10 +18,6 @@ class Store(Protocol):
 
     def register(self, record: Record) -> str:
         """Put a run in, once; give the pid of its derived dataset."""
-        ...
-
-    def register_raw(self, raw: RawDataset, blocks: tuple[OrigDatablock, ...]) -> str:
-        """Put a raw scan in, once; give its pid in the catalogue."""
         ...
 
     def datasets(

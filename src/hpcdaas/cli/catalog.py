@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hpcdaas.catalog.outcome import Outcome
     from hpcdaas.catalog.scicat import Scicat
+    from hpcdaas.catalog.store import Store
 
 app = typer.Typer(
     help="Look into the catalogue of datasets, and register what it lacks. The login for SciCat and whose the datasets "
@@ -104,7 +105,8 @@ def register(
     store = open_catalog(catalog)
     record = file if is_record(file) else record_path(file)
     if not record.exists():
-        pid = store.register_raw(*_raw(file))
+        scicat = _scicat(store, "takes raw scans with the results that are made of them")
+        pid = scicat.register_raw(*_raw(file))
         typer.echo(json.dumps({"file": str(file), "pid": pid}) if json_ else f"{file}: registered as {pid}")
         return
     _tell([(record, deliver_one(record, store))], json_)
@@ -182,16 +184,15 @@ def retrieve(
 
 
 def _job(kind: str, pid: str, catalog: str | None, as_json: bool) -> None:
-    job = _scicat(catalog).job(kind, pid)
+    job = _scicat(open_catalog(catalog), "has no archive").job(kind, pid)
     typer.echo(json.dumps({"job": job}) if as_json else f"The site was asked to {kind} it: job {job}.")
 
 
-def _scicat(uri: str | None) -> Scicat:
+def _scicat(store: Store, otherwise: str) -> Scicat:
     from hpcdaas.catalog.scicat import Scicat
 
-    store = open_catalog(uri)
     if not isinstance(store, Scicat):
-        raise InputError("The embedded catalogue has no archive.", "Give a SciCat: --catalog https://...")
+        raise InputError(f"The embedded catalogue {otherwise}.", "Give a SciCat: --catalog https://...")
     return store
 
 

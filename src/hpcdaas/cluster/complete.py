@@ -147,7 +147,7 @@ def look(path: Path, rule: Rule) -> Look:
             return replace(seen, state="waiting", reason=writer)
         return seen if rule.finished(path) else replace(seen, state="waiting", reason=f"no file {rule.done} yet")
     except InputError as error:
-        if _is_result(path):
+        if path.is_file() and _is_result(path):  # opening anything else could block
             return Look("result", f"{path} is a result of hpcdaas", taken=taken)
         return Look("waiting", error.message, files=files, signature=_signature_or_none(files), taken=taken)
     except Exception as error:  # HDF5 and tifffile raise whatever they like while a file is being written

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hpcdaas.cluster.ending import OF_CODE, Ending, Meaning
 from hpcdaas.cluster.entry import Entry, State
-from hpcdaas.cluster.script import Shape, array_script, run_script
 from hpcdaas.cluster.owner import Asked
+from hpcdaas.cluster.script import Shape, array_script, run_script
 from hpcdaas.cluster.site import Partition, PoolTable, Site
 from hpcdaas.cluster.slurm import JobState, Slurm
 from hpcdaas.cluster.slurm_poll import Poll

@@ -51,7 +51,7 @@ CREATE INDEX entry_run ON entry (run);
 CREATE TABLE event (entry INTEGER NOT NULL, time TEXT NOT NULL, text TEXT NOT NULL);
 CREATE INDEX event_entry ON event (entry);
 CREATE TABLE fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-"""
+"""  # noqa: E501
 
 
 def now(later: float = 0.0) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hpcdaas.catalog.record import record_path
+from hpcdaas.catalog.record import read_record, record_path
 from hpcdaas.cluster import template
 from hpcdaas.cluster.pool_future import Future
 from hpcdaas.cluster.pool_shown import Picture, ShownResult, bar, showing
@@ -183,10 +183,12 @@ class WorkPool:
         """Tell the catalogue; where it is away, the record waits for ``hpcdaas catalog flush``."""
         if not self._register or result.pid:
             return result
-        from hpcdaas.cluster.poster import to_catalog
+        from hpcdaas.cluster.poster import catalog_of
+        from hpcdaas.cluster.state import default_folder
 
         try:
-            return result.named(to_catalog(self._site)(record_path(result.path)))
+            catalog = catalog_of(self._site, default_folder())
+            return result.named(catalog.register(read_record(record_path(result.path))))
         except HpcdaasError as error:
             warnings.warn(f"Not registered: {error.message} 'hpcdaas catalog flush' does it later.", stacklevel=4)
             return result

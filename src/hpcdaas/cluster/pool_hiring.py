@@ -162,9 +162,7 @@ class Hiring:
         if node and count < PATIENCE:
             self._exclude(node, words)
         elif count >= PATIENCE:
-            self._asked = replace(
-                self._asked, exclude=tuple(n for n in self._asked.exclude if n not in self._failures)
-            )
+            self._asked = replace(self._asked, exclude=tuple(n for n in self._asked.exclude if n not in self._failures))
             avoid(self._cluster, self._asked)
         if count >= PATIENCE or at_once:
             self.trouble = words

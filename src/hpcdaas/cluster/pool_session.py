@@ -130,7 +130,9 @@ def _make_key(folder: Path) -> None:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, umask=0o077, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError("Pools need the program 'openssl', which makes the keys of their TLS.", "Install it.") from error
+        raise InputError(
+            "Pools need the program 'openssl', which makes the keys of their TLS.", "Install it."
+        ) from error
     if done.returncode:
         reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
         raise HpcdaasError(f"openssl can't make the keys of the pools in {folder}: {reason}.")

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ByteSize
+
 from hpcdaas.backend import default_threads
 from hpcdaas.cluster.pool_future import Future
 from hpcdaas.cluster.pool_session import Session, abandoned
@@ -200,7 +202,9 @@ class Pools:
         if table is not None:
             return table
         if self._site.is_local and not self._site.pool:  # any name will do: notebooks go with it to the cluster
-            return PoolTable(name=name, partition="local", cores=default_threads(), memory=int(default_budget() / SHARE))
+            return PoolTable(
+                name=name, partition="local", cores=default_threads(), memory=ByteSize(default_budget() / SHARE)
+            )
         raise InputError(f"The site '{self._site.name}' has no pool '{name}'.", nearest(name, self.names))
 
     def _make(self, table: PoolTable) -> Pool:
@@ -262,7 +266,9 @@ def _check_installed() -> None:
         import dask_jobqueue  # noqa: F401
         import distributed  # noqa: F401
     except ImportError as error:
-        raise InputError(f"Pools need '{error.name}', which isn't installed.", "pip install 'hpcdaas[slurm]'") from error
+        raise InputError(
+            f"Pools need '{error.name}', which isn't installed.", "pip install 'hpcdaas[slurm]'"
+        ) from error
 
 
 def _slurm() -> Slurm:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpcdaas.cluster import template as templates
 from hpcdaas.catalog.record import record_path
+from hpcdaas.cluster import template as templates
 from hpcdaas.io import open_scan
 from hpcdaas.io.nexus_result import existing_run
 from hpcdaas.pipeline.asked import recipe_for

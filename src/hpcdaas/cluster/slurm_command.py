@@ -23,7 +23,7 @@ AWAY = re.compile(
 #: What a refusal says that may be gone later: caps on queued jobs, a cluster that is busy with itself.
 TRANSIENT = re.compile(
     r"\w*(MaxSubmit|GrpSubmit)\w*|resource temporarily unavailable|temporarily unable|in reconfiguration|transitioning"
-    r"|requested nodes are busy|not available now|(node|partition) not available|inactive state|partition is (down|drained)"
+    r"|requested nodes are busy|not available now|(node|partition) not available|inactive state|partition is (down|drained)"  # noqa: E501
     r"|too many|job limit|slow down",
     re.I,
 )

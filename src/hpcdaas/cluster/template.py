@@ -72,4 +72,3 @@ def _part(text: str) -> str:
     """Make a word one harmless part of a path: no separator, no control code, no dot at the start."""
     kept = "".join("_" if c == "/" or not c.isprintable() else c for c in text.strip())
     return re.sub(r"^\.+", "_", kept)[:150] or UNKNOWN
-

@@ -27,7 +27,6 @@ class Options(Parameters):
     deliver: bool | None = Field(None, description="whether the catalogue is told; default: not from a batch job")
     register_result: bool = Field(True, description="whether the result is registered at all")
 
-
     @property
     def delivers(self) -> bool:
         """Whether the catalogue is told: from inside a batch job a poster outside does that, which holds the token."""

@@ -114,7 +114,7 @@ def dataset_page(pid: str, request: Request, service: TheService, gate: TheGate)
         "dataset.html", dataset=dataset, user=user, gate=gate, files=files, more=more,
         pictures=pictures,
         groups=shown.groups(dataset.get("scientificMetadata")),
-        recipe=json.dumps(dataset["jobParameters"], indent=2, ensure_ascii=False) if dataset.get("jobParameters") else "",
+        recipe=json.dumps(dataset["jobParameters"], indent=2, ensure_ascii=False) if dataset.get("jobParameters") else "",  # noqa: E501
         made_from=_linked(service, user, inputs), made_of_it=_linked(service, user, outputs),
     )  # fmt: skip
 
@@ -169,8 +169,7 @@ def _summaries(service: TheService, found: Sequence[Any]) -> list[dict[str, Any]
     """Give what a list shows of datasets: their documents, and the name of the first picture."""
     with service.catalog.transaction() as db:
         pictures = db.execute(
-            "SELECT dataset, id FROM attachment WHERE dataset IN (SELECT value FROM json_each(?))"
-            " ORDER BY id DESC",
+            "SELECT dataset, id FROM attachment WHERE dataset IN (SELECT value FROM json_each(?)) ORDER BY id DESC",
             (json.dumps([row["id"] for row in found]),),
         ).fetchall()
     first = {row["dataset"]: row["id"] for row in pictures}
@@ -198,9 +197,7 @@ def _files(service: TheService, pid: str) -> tuple[list[dict[str, Any]], int]:
     with service.catalog.transaction() as db:
         row = rows.get_dataset(db, pid)
         assert row is not None
-        blocks = db.execute(
-            "SELECT document FROM datablock WHERE dataset = ? ORDER BY id LIMIT ?", (row["id"], FILES)
-        )
+        blocks = db.execute("SELECT document FROM datablock WHERE dataset = ? ORDER BY id LIMIT ?", (row["id"], FILES))
         found: list[dict[str, Any]] = []
         for block in blocks:
             content = json.loads(block["document"])

@@ -151,7 +151,7 @@ class Service:
         self,
         pid: str | None,
         picture: dict[str, Any],
-        identity: str | None,
+        name: str | None,
         may: Callable[[sqlite3.Row], bool],
         by: str,
     ) -> dict[str, Any]:
