@@ -145,7 +145,7 @@ def test_overwrite(shell: CommandLine, scan: Path, tmp_path: Path) -> None:
     assert (second["shape"], len(voxels(out))) == ([6, 64, 64], 6)
     assert {d["pid"] for d in shell.datasets()} == {first["pid"], second["pid"]}
     assert len(shell.datasets("raw")) == 1
-    assert everything(tmp_path / "out") == {"result.h5", "result.record.json"}
+    assert everything(tmp_path / "out") == {"result.h5", "result.record.json", "result-ro-crate-metadata.json"}
 
 
 def test_catalog_of_ones_own(shell: CommandLine, scan: Path, tmp_path: Path) -> None:

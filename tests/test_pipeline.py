@@ -394,7 +394,7 @@ def test_nothing_but_the_result_is_left(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     scan = SHAPE.write(tmp_path / "in" / "scan.nxs")
     hpcdaas.reconstruct(scan, None, tmp_path / "out" / "result.h5")
-    assert everything(tmp_path / "out") == {"result.h5", "result.record.json"}
+    assert everything(tmp_path / "out") == {"result.h5", "result.record.json", "result-ro-crate-metadata.json"}
     assert everything(tmp_path / "in") == {"scan.nxs"}
 
 
