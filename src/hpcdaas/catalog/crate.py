@@ -72,7 +72,7 @@ def make_crate(record: Record, started: datetime | None = None) -> dict[str, Any
     dict
         The JSON-LD document.
     """
-    from rocrate.rocrate import ROCrate  # type: ignore[import-untyped]  # takes long to import: only here
+    from rocrate.rocrate import ROCrate  # takes long to import: only here
 
     crate = ROCrate(version="1.2")
     crate.metadata.extra_contexts.append(_TERMS)
@@ -105,7 +105,7 @@ def make_crate(record: Record, started: datetime | None = None) -> dict[str, Any
 
 
 def _entity(crate: Any, identifier: str, kind: str, **properties: Any) -> Any:
-    from rocrate.model.contextentity import ContextEntity  # type: ignore[import-untyped]
+    from rocrate.model.contextentity import ContextEntity
 
     return crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **properties}))
 
