@@ -375,9 +375,9 @@ def test_no_arguments_at_all(shell: CommandLine) -> None:
     check_refused(shell.here("recronstuct"), False, "recronstuct")
 
 
-@pytest.mark.parametrize("uri", ["ftp://somewhere/db", "http://example.org"])
-def test_catalog(shell: CommandLine, scan: Path, uri: str) -> None:
-    check(shell, "catalog", scan, "--rows", "0:2", "--catalog", uri, work=True)
+@pytest.mark.parametrize(("uri", "says"), [("ftp://somewhere/db", "catalog"), ("http://example.org", "https")])
+def test_catalog(shell: CommandLine, scan: Path, uri: str, says: str) -> None:
+    check(shell, says, scan, "--rows", "0:2", "--catalog", uri, work=True)
 
 
 # Recipes

@@ -94,7 +94,7 @@ def test_what_is_urgent_goes_first_and_what_waits_can_be_cancelled(pools: Pools,
     futures = [pool.submit(small(tmp_path, f"r{i}", key=str(i)), priority=i % 3) for i in range(6)]
     for future in futures:
         future.when_running(lambda f: order.append(int(f.order.key)))
-    assert pool.waiting == 6
+    until("they wait", lambda: pool.waiting == 6)
     assert pool.running == 1
     futures[2].cancel()
     assert ended(futures[2]) == "cancelled"

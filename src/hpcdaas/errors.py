@@ -49,10 +49,16 @@ class Rewritten(InputError):
     code = "rewritten"
 
 
-class NoRoom(HpcdaasError):
-    """The disk is full, or the quota used up."""
+class NoRoom(InputError):
+    """The disk has no room for the result: refused before work starts."""
 
     code = "room"
+
+
+class DiskFull(NoRoom):
+    """The disk became full, or the quota used up, while a run was at work (exit code 1)."""
+
+    exit_code = 1
 
 
 class Interrupted(HpcdaasError):
@@ -69,7 +75,7 @@ def for_people(error: BaseException) -> HpcdaasError:
     if isinstance(error, KeyboardInterrupt):
         return HpcdaasError("Stopped.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoRoom(f"{error.filename or 'The disk'}: {error.strerror}.", "Make room; the same command goes on.")
+        return DiskFull(f"{error.filename or 'The disk'}: {error.strerror}.", "Make room; the same command goes on.")
     if isinstance(error, MemoryError):
         return HpcdaasError("There is not enough memory.", "Give a smaller --memory, or more to the job.")
     return HpcdaasError(f"{type(error).__name__}: {error}", "This is a fault of hpcdaas: --debug shows where.")

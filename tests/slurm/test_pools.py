@@ -170,7 +170,7 @@ def test_workers_leave_before_their_time_is_over(slurm: Cluster, make: Make, tmp
     until("it runs", lambda: running(future))
     first = future.place.split()[-1]
     member = next(iter(pools["cpu"]._crew.members.values()))
-    assert not member.has(55, 6.0)  # of a minute
+    until("its end is known", lambda: not member.has(55, 6.0))  # of a minute
     assert member.has(20, 6.0)
     member.ends -= 50  # a test can't wait for a minute of SLURM's, whose limits are whole minutes
     waiting = pools["cpu"].submit(small(tmp_path, seconds=40.0))

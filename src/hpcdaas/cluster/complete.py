@@ -26,8 +26,8 @@ from hpcdaas.io.hdf5 import SWMR_WRITER, WRITER, Tree, is_hdf5, text, writer_fla
 from hpcdaas.io.ptycho import PtychoFound
 from hpcdaas.scan import ScanTable
 
-#: Seconds: the shortest and the longest pause between two looks at a scan that waits.
-SOON, LATE = 0.5, 60.0
+#: Seconds: the shortest pause between two looks at a scan that waits, the usual first one, and the longest.
+BRIEF, SOON, LATE = 0.05, 0.5, 60.0
 #: Where an Eiger's master says how many frames will come: their product.
 EIGER = tuple(f"/entry/instrument/detector/detectorSpecific/{name}" for name in ("nimages", "ntrigger"))
 
@@ -112,7 +112,7 @@ class Proof:
         """Seconds from a look to the next: as soon as something can be shown, later where nothing happens."""
         if look.state == "whole":
             return self.rule.quiet - still
-        pause = min(LATE, max(min(SOON, self.rule.quiet), still / 4))
+        pause = min(LATE, max(BRIEF, min(SOON, self.rule.quiet), still / 4))
         return min(pause, max(self.rule.give_up - still, 0.01))
 
 

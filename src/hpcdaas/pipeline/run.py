@@ -21,7 +21,7 @@ from hpcdaas.catalog.outcome import Delivered, Waiting
 from hpcdaas.catalog.record import Record, read_record, record_path, write_record
 from hpcdaas.catalog.scicat import Scicat
 from hpcdaas.catalog.store import Store, open_catalog
-from hpcdaas.errors import HpcdaasError, InputError, Interrupted, NoRoom, Rewritten
+from hpcdaas.errors import DiskFull, HpcdaasError, InputError, Interrupted, NoRoom, Rewritten
 from hpcdaas.io import open_scan
 from hpcdaas.io.nexus_result import read_summary
 from hpcdaas.io.partial import Partial, sweep
