@@ -35,7 +35,7 @@ def check_refused(ended: Ended, as_json: bool, says: str, work: bool = False) ->
         assert ended.err == ""
         error = ended.json["error"]
         assert set(error) == {"code", "message", "hint"}
-        assert error["code"] == "input"
+        assert error["code"] in ("input", "room")
         lines = [error["message"], *([error["hint"]] if error["hint"] else [])]
         assert all(len(line.splitlines()) == 1 for line in lines), lines
     else:

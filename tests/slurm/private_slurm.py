@@ -110,7 +110,7 @@ def free_ports(count: int) -> list[int]:
             each.close()
 
 
-def eventually(what: str, holds: Callable[[], object], seconds: float = 15.0) -> None:
+def eventually(what: str, holds: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until something holds.
 
     Raises

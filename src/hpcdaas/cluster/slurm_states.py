@@ -153,6 +153,7 @@ def from_sacct(output: str) -> Iterator[JobState]:
 
 def _job(job: str, name: str, state: str, reason: str, code: str, restarts: str, *others: str) -> JobState:
     limit, start, end, nodes = others
+    nodes = "" if nodes in NOWHERE else nodes
     word = state.split()[0].rstrip("+") if state.strip() else "UNKNOWN"  # sacct: `CANCELLED by 1000`
     ended = word in MEANINGS
     status, signal = exit_code(code) if ended else (0, 0)
@@ -161,8 +162,8 @@ def _job(job: str, name: str, state: str, reason: str, code: str, restarts: str,
         name=name,
         state=word,
         reason="" if reason in ("None", "N/A") else reason.replace(" ", "_"),  # older versions have spaces in some
-        nodes="" if nodes in NOWHERE else nodes,
-        start=None if word == "PENDING" or word in HELD else _time(start),  # else when it may start
+        nodes=nodes,
+        start=_time(start) if nodes and word != "PENDING" and word not in HELD else None,  # else when it may start
         end=_time(end) if ended else None,  # else when it must end
         limit=seconds(limit),
         restarts=int(restarts) if restarts.isdigit() else 0,

@@ -109,7 +109,7 @@ def _run(
             write_stack(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoRoom(
+            raise DiskFull(
                 f"{error.filename or path}: {error.strerror}.", "Make room; the same command goes on."
             ) from error
         raise HpcdaasError(f"{error.filename or path}: {error.strerror or error}.") from error
