@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from private_slurm import Cluster
 
@@ -43,7 +43,7 @@ class Desk:
     def __init__(self, folder: Path, cluster: Cluster) -> None:
         self.folder, self.cluster = folder, cluster
         for name in ("scans", "out"):
-            (folder / name).mkdir()
+            (folder / name).mkdir(exist_ok=True)
         (folder / "r.toml").write_text(RECIPE)
         self.site()
 
@@ -56,11 +56,11 @@ class Desk:
         write_simulation(path, Simulation(parameters))
         return path
 
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
+    def start(self, *arguments: object, stderr: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
         home = {f"XDG_{name}_HOME": str(self.folder / name.lower()) for name in ("DATA", "CACHE", "STATE", "CONFIG")}
         return subprocess.Popen(
             [Path(sys.executable).with_name("hpcdaas"), *map(str, arguments)], cwd=self.folder, text=True,
-            env={**self.cluster.environment, **home}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**self.cluster.environment, **home}, stdout=subprocess.PIPE, stderr=stderr,
         )  # fmt: skip
 
     def run(self, *arguments: object, code: int = 0) -> str:

@@ -141,6 +141,10 @@ class Daemon:
         self.pid = int(self._keeper.stdout.readline() or 0)
 
     @property
+    def keeper(self) -> int:
+        return self._keeper.pid
+
+    @property
     def alive(self) -> bool:
         return self.pid in descendants(self._keeper.pid)
 
@@ -304,6 +308,10 @@ class Cluster:
         """Give the state of each node."""
         lines = self.command("sinfo", "--noheader", "--Node", "--partition=day", "--format=%N %T", check=False)
         return {name: state for name, state in (line.split() for line in lines.splitlines())}
+
+    def slurmds(self) -> dict[str, int]:
+        """Give the nodes whose daemons run, with their keepers, of which all processes of jobs descend."""
+        return {node: daemon.keeper for node, daemon in self._slurmd.items()}
 
     def kill_slurmd(self, node: str, jobs: bool = False) -> None:
         """End a node's daemon by -9; with `jobs` all that runs there too, as if its power went off."""

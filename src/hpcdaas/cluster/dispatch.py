@@ -266,7 +266,8 @@ class Dispatcher:
         """Remember how long runs of this recipe take against their estimate."""
         if entry.work and ending.core_seconds:
             old = self.pace(entry.recipe)
-            self._ledger.say(f"pace {entry.recipe}", 0.8 * old + 0.2 * old * ending.core_seconds / entry.work)
+            found = min(2.0, max(0.5, ending.core_seconds / entry.work))  # one odd run says little
+            self._ledger.say(f"pace {entry.recipe}", min(10.0, max(0.1, old * (0.8 + 0.2 * found))))
 
     def pace(self, recipe: str) -> float:
         """Give the factor by which estimates of a recipe are to be corrected."""

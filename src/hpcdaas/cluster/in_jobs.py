@@ -15,6 +15,7 @@ from hpcdaas.cluster.script import Shape, array_script, run_script
 from hpcdaas.cluster.site import Partition, PoolTable, Site
 from hpcdaas.cluster.slurm import JobState, Slurm
 from hpcdaas.cluster.slurm_poll import Poll
+from hpcdaas.cluster.slurm_states import KILLED
 from hpcdaas.cluster.state import StateFolder
 from hpcdaas.io.lease import end
 
@@ -139,7 +140,7 @@ class InJobs:
         if job.alive:
             return None
         code = self._state.ended(entry.run)
-        meaning, reason = self._of_exit(entry, code) if code is not None else _of_state(job)
+        meaning, reason = _of_state(job) if code is None or code in KILLED else self._of_exit(entry, code)
         if meaning is not Meaning.DONE:
             end(Path(entry.result + ".partial") / "lease", job.id)
         seconds = seconds_between(job.start, job.end)

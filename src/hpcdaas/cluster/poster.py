@@ -10,7 +10,7 @@ from pathlib import Path
 from hpcdaas.catalog.outbox import deliver_one
 from hpcdaas.catalog.outcome import Delivered, Outcome, Waiting
 from hpcdaas.catalog.record import record_path
-from hpcdaas.catalog.settings import Ownership
+from hpcdaas.catalog.settings import Ownership, load_settings
 from hpcdaas.catalog.store import Store, open_catalog
 from hpcdaas.cluster.dispatch import Dispatcher, Tell
 from hpcdaas.cluster.entry import Entry, State
@@ -114,4 +114,7 @@ def catalog_of(site: Site, state: Path) -> Store:
             return None
         return Ownership(owner.group, owner.owner, owner.contact_email, owner.access_groups, owner.proposal)
 
-    return open_catalog(site.catalog.uri, rule=rule, state=state, patience=PATIENCE)
+    settings = load_settings()
+    if site.catalog.prefix:
+        settings = settings.model_copy(update={"prefix": site.catalog.prefix})
+    return open_catalog(site.catalog.uri, settings=settings, rule=rule, state=state, patience=PATIENCE)

@@ -20,6 +20,8 @@ from hpcdaas.step import Axis
 #: Measured by benchmarks/bench_file_to_file.py and bench_ptycho.py, where the result isn't limited by a disk;
 #: the ledger corrects them by what runs really took.
 PER_BYTE, PER_VOXEL, PER_PIXEL = 2e-9, 6e-9, 8e-9
+#: Core seconds of any run: files are opened, written and synced.
+EACH = 0.5
 
 
 @dataclass(frozen=True)
@@ -119,10 +121,10 @@ def work_of(scan: Scan | PtychoScan, recipe: Recipe) -> float:
         pixels = frames * height * width * max(1, _largest(recipe, "modes"))
         iterations = sum(int(getattr(s.parameters, "iterations", 0)) for s in recipe.only(Axis.VIEW))
         again = 2 if recipe.only(Axis.QUALITY) else 1
-        return float(pixels * iterations * again * PER_PIXEL)
+        return float(EACH + pixels * iterations * again * PER_PIXEL)
     rows = parse_slice(recipe.scan.rows, height)
     share = max(1, (rows.stop - rows.start) // (rows.step or 1))
-    return float(frames * share * width * 2 * PER_BYTE + share * width * width * PER_VOXEL)
+    return float(EACH + frames * share * width * 2 * PER_BYTE + share * width * width * PER_VOXEL)
 
 
 def _largest(recipe: Recipe, name: str) -> int:

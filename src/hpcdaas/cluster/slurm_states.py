@@ -69,6 +69,8 @@ MEANINGS = {
 NOWHERE = ("None assigned", "(null)", "N/A")
 #: Exit code of a program that has stopped with a checkpoint.
 INTERRUPTED = 3
+#: Exit codes, as a shell gives them, of a program that was ended from outside: by SIGKILL, SIGTERM.
+KILLED = (137, 143)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class JobState:
     @property
     def meaning(self) -> Meaning:
         """What it means for the run; words that aren't known are of jobs that haven't ended."""
-        if self.state == "FAILED" and (self.exit_code == INTERRUPTED or self.reason == "JobLaunchFailure"):
+        outside = self.exit_code in (INTERRUPTED, *KILLED) or self.signal + 128 in KILLED
+        if self.state == "FAILED" and (outside or self.reason == "JobLaunchFailure"):
             return Meaning.AGAIN
         return MEANINGS.get(self.state, Meaning.ALIVE)
 
