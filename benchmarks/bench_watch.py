@@ -24,11 +24,11 @@ from pathlib import Path
 
 from common import ROOT, Goal, Report, Rounds, options
 
-sys.path[:0] = [str(ROOT / "tests" / "slurm")]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "slurm")]
 
-from desk import Desk  # noqa: E402
 from private_slurm import Cluster, eventually, private_slurm  # noqa: E402
 
+from desk import Desk  # noqa: E402
 from hpcdaas.cluster.ledger import Ledger  # noqa: E402
 from hpcdaas.pipeline import reconstruct  # noqa: E402
 from hpcdaas.recipe import load_recipe  # noqa: E402

@@ -61,6 +61,17 @@ class DiskFull(NoRoom):
     exit_code = 1
 
 
+#: Errors of the system that say so.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+def unwritable(place: object, error: OSError) -> InputError:
+    """Say why a place for results can't be written."""
+    kind = NoRoom if error.errno in NO_ROOM else InputError
+    hint = "Make room, or choose another -o." if kind is NoRoom else "Choose another -o."
+    return kind(f"{place} can't be written: {error.strerror or error}.", hint)
+
+
 class Interrupted(HpcdaasError):
     """Stopped with a checkpoint; the same command goes on (exit code 3)."""
 
@@ -74,7 +85,7 @@ def for_people(error: BaseException) -> HpcdaasError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return HpcdaasError("Stopped.")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
         return DiskFull(f"{error.filename or 'The disk'}: {error.strerror}.", "Make room; the same command goes on.")
     if isinstance(error, MemoryError):
         return HpcdaasError("There is not enough memory.", "Give a smaller --memory, or more to the job.")

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from desk import Desk
 from keeper import descendants
 from private_slurm import eventually, free_ports
 
+from desk import Desk
 from hpcdaas.cluster.ledger import Ledger
 
 SITE = """

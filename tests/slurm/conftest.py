@@ -12,8 +12,9 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from desk import Desk  # noqa: E402
 from private_slurm import CannotStart, Cluster, private_slurm  # noqa: E402
+
+from desk import Desk  # noqa: E402
 
 
 def started(stack: ExitStack, **options: bool) -> Cluster:

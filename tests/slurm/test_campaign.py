@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from campaign import Facility, during
-from desk import Desk
 from private_slurm import Cluster
+
+from desk import Desk
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from desk import RECIPE, Desk
 from private_slurm import eventually
+
+from desk import RECIPE, Desk
 
 
 def test_jobs_go_on_after_submit_has_left(desk: Desk) -> None:
@@ -125,3 +126,20 @@ def test_no_secret_and_no_variable_of_the_submitter_reaches_a_job(desk: Desk, mo
     for path in desk.folder.rglob("*"):
         assert not path.is_file() or b"very-secret" not in path.read_bytes(), path
     assert os.environ.get("HPCDAAS_CATALOG_TOKEN") is None
+
+
+@pytest.mark.parametrize("where", ["pools", "jobs"])
+def test_what_the_site_says_of_results(desk: Desk, where: str) -> None:
+    desk.site(
+        '[[pool]]\nname = "cpu"\npartition = "day"\nmemory = "1 GB"\n'
+        '[files]\nmode = "0640"\ngroup = "daemon"\n[catalog]\nprefix = "20.500.7/"\n'
+        f"[limits]\npool_seconds = {60 if where == 'pools' else 0}"
+    )
+    desk.submit([desk.scan()], "--wait")
+    run = desk.runs()[0]
+    result = Path(run["result"])
+    assert (run["job"] is None) == (where == "pools")
+    assert result.stat().st_mode & 0o7777 == 0o640
+    assert result.group() == "daemon"
+    assert run["pid"].startswith("20.500.7/")
+    assert [dataset["pid"] for dataset in desk.datasets()] == [run["pid"]]

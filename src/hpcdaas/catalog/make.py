@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import math
 import os
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
+from hpcdaas.catalog.metadata import clean, clean_key, entries, plain
 from hpcdaas.catalog.record import (
     TECHNIQUES,
     Attachment,
@@ -23,6 +23,7 @@ from hpcdaas.catalog.software import used_software
 from hpcdaas.direct import sha256
 from hpcdaas.errors import InputError
 from hpcdaas.params import units
+from hpcdaas.recipe import all_steps
 from hpcdaas.result import Raw, Result
 from hpcdaas.run import pid
 from hpcdaas.scan import ScanTable
@@ -32,9 +33,6 @@ FILES_PER_BLOCK = 20_000
 
 #: How much of a log goes into a record, characters from its end.
 LOG_END = 50_000
-
-#: Characters that keys of metadata must not hold.
-_FORBIDDEN = str.maketrans(dict.fromkeys(".$[]<>", "_"))
 
 #: Raw metadata that have a field of their own in a dataset.
 _FIELDS = {
@@ -53,7 +51,9 @@ _BEAMLINE = {"energy", "wavelength", "current", "source", "beamline", "monochrom
 _DETECTOR = {"detector", "pixel_size", "x_pixel_size", "y_pixel_size", "exposure_time", "distance", "magnification"}
 
 
-def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = None, log: str = "") -> Record:
+def make_record(
+    result: Result, pid_prefix: str = "", thumbnail: bytes | None = None, log: str = "", timezone: tzinfo | None = None
+) -> Record:
     """Make the record of a finished run.
 
     Reads the result once, for its checksums; of the raw files only sizes and times are taken,
@@ -69,6 +69,8 @@ def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = 
         A PNG picture of the result.
     log : str
         What was said during the run; the end goes in.
+    timezone : tzinfo, optional
+        Of a raw file's times that say none. Default: this machine's.
 
     Returns
     -------
@@ -79,7 +81,7 @@ def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = 
     InputError
         If the result or a raw file can't be read.
     """
-    raw, raw_blocks = make_raw(result.raw, pid_prefix)
+    raw, raw_blocks = make_raw(result.raw, pid_prefix, timezone)
     files = sorted(p for p in result.path.rglob("*") if p.is_file()) if result.path.is_dir() else [result.path]
     folder = result.path if result.path.is_dir() else result.path.parent
     return Record(
@@ -97,7 +99,9 @@ def make_record(result: Result, pid_prefix: str = "", thumbnail: bytes | None = 
     )
 
 
-def make_raw(raw: Raw, pid_prefix: str = "") -> tuple[RawDataset, tuple[OrigDatablock, ...]]:
+def make_raw(
+    raw: Raw, pid_prefix: str = "", timezone: tzinfo | None = None
+) -> tuple[RawDataset, tuple[OrigDatablock, ...]]:
     """Make the dataset of a raw scan and the list of its files; of these only sizes and times are taken.
 
     Raises
@@ -105,7 +109,7 @@ def make_raw(raw: Raw, pid_prefix: str = "") -> tuple[RawDataset, tuple[OrigData
     InputError
         If a raw file can't be read.
     """
-    return _raw(raw, pid_prefix), datablocks(raw.files, _common_folder(raw.files), checksums=False)
+    return _raw(raw, pid_prefix, timezone), datablocks(raw.files, _common_folder(raw.files), checksums=False)
 
 
 def _derived(result: Result, raw: RawDataset, folder: Path, prefix: str, log: str) -> DerivedDataset:
@@ -132,13 +136,13 @@ def _derived(result: Result, raw: RawDataset, folder: Path, prefix: str, log: st
     )
 
 
-def _raw(raw: Raw, prefix: str) -> RawDataset:
+def _raw(raw: Raw, prefix: str, timezone: tzinfo | None) -> RawDataset:
     fields: dict[str, str] = {}
     for key, name in _FIELDS.items():
         if isinstance(raw.metadata.get(key), str) and raw.metadata[key].strip():
             fields[name] = raw.metadata[key].strip()
     for name in ("startTime", "endTime"):
-        if name in fields and (time := _raw_time(fields.pop(name))):
+        if name in fields and (time := _raw_time(fields.pop(name), timezone)):
             fields[name] = time
     return RawDataset(
         pid=pid(raw.identity, prefix),
@@ -166,10 +170,11 @@ def _groups(raw: Raw) -> dict[str, Any]:
 
 def _parameters(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Give a recipe's parameters as ``{step: {parameter: {value, unit}}}``, unset ones left out."""
-    groups = {"scan": (recipe.get("scan", {}), units(ScanTable))}
+    groups, known = {"scan": (recipe.get("scan", {}), units(ScanTable))}, all_steps()
     for step in recipe.get("step", ()):
         values = {key: value for key, value in step.items() if key not in ("use", "name")}
-        groups[str(step.get("name", step["use"]))] = (values, {})
+        model = known[step["use"]].parameters if step["use"] in known else None  # of a newer program's result
+        groups[str(step.get("name", step["use"]))] = (values, units(model) if model else {})
     return {
         clean_key(name): entries({key: _with_unit(value, unit.get(key, "")) for key, value in values.items()})
         for name, (values, unit) in groups.items()
@@ -179,66 +184,6 @@ def _parameters(recipe: Mapping[str, Any]) -> dict[str, Any]:
 def _with_unit(value: Any, unit: str) -> Any:
     """Give an entry, or None for a parameter that isn't set."""
     return None if value is None or value in ({}, [], ()) else {"value": value, "unit": unit}
-
-
-def entries(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn metadata into SciCat's entries ``{key: {"value", "unit"}}``.
-
-    Parameters
-    ----------
-    values : mapping
-        Plain values, NumPy's too, or mappings with `value` and perhaps `unit`. None is left out.
-
-    Returns
-    -------
-    dict
-        With keys that SciCat accepts; the unit of what has none is empty.
-    """
-    found = {}
-    for key, value in values.items():
-        entry = value if isinstance(value, Mapping) and "value" in value else {"value": value}
-        if entry["value"] is not None:
-            found[key] = {"value": plain(entry["value"]), "unit": str(entry.get("unit") or "")}
-    cleaned: dict[str, Any] = clean(found)
-    return cleaned
-
-
-def clean_key(key: str) -> str:
-    """Replace what a key must not hold."""
-    return key.translate(_FORBIDDEN) or "_"
-
-
-def clean(value: Any) -> Any:
-    """Replace forbidden characters in all keys; keys that become equal stay apart by trailing underscores."""
-    if isinstance(value, list):
-        return [clean(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    found: dict[str, Any] = {}
-    # keys that stay as they are come first, so that none of them is renamed
-    for key in sorted(value, key=lambda k: clean_key(str(k)) != k):
-        name = clean_key(str(key))
-        while name in found:
-            name += "_"
-        found[name] = clean(value[key])
-    return found
-
-
-def plain(value: Any) -> Any:
-    """Turn a value into what JSON holds; numbers that aren't finite become words."""
-    if hasattr(value, "tolist"):  # NumPy scalars and arrays
-        value = value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, bool | int | float | None):
-        return value
-    return str(value).encode(errors="replace").decode()  # lone surrogates, as in names that aren't UTF-8
 
 
 def datablocks(files: Iterable[Path], folder: Path, checksums: bool = True) -> tuple[OrigDatablock, ...]:
@@ -301,9 +246,10 @@ def utc(time: datetime | float) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _raw_time(text: str) -> str | None:
-    """Read a raw file's time; one without zone is local. None where it can't be read."""
+def _raw_time(text: str, timezone: tzinfo | None) -> str | None:
+    """Read a raw file's time; one without zone is in the one that is given. None where it can't be read."""
     try:
-        return utc(datetime.fromisoformat(text))
+        time = datetime.fromisoformat(text)
+        return utc(time if time.tzinfo else time.replace(tzinfo=timezone))
     except (ValueError, OverflowError):
         return None

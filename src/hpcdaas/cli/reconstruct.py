@@ -53,19 +53,20 @@ def reconstruct(
         "threads": threads,
         "overwrite": overwrite,
         "expected": expected,
-        "catalog": catalog,
     }
     comm = world()
     with together(comm), watching(quiet=as_json or comm.rank > 0) as watcher:
         from hpcdaas import pipeline
+        from hpcdaas.cluster.site import find_site
 
+        options |= find_site().run_options() | ({"catalog": catalog} if catalog else {})
         chosen = resolve(recipe, setting, center, rows, file)
         if preview:
             chosen = _few_iterations(chosen) if chosen.technique == "ptychography" else _three_rows(file, chosen)
         if comm.size == 1:
             # What draws the picture, and what registers, takes long to import, half a second for a preview: meanwhile
             # the data are worked on. Of many ranks, whose memory counts, rank 0 does it when the data are gone.
-            threading.Thread(target=_import, args=(_ahead(preview, catalog),), daemon=True).start()
+            threading.Thread(target=_import, args=(_ahead(preview, options["catalog"]),), daemon=True).start()
         result = pipeline.reconstruct(
             file, chosen, out, attempt=attempt, watcher=watcher, register_result=not preview, **options
         )

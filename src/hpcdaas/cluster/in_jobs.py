@@ -87,6 +87,7 @@ class InJobs:
             "-r", "recipe.toml", "-o", entry.result, f"--attempt={entry.attempt}", f"--run={entry.run}",
             f"--memory={budget}", "--json", "--", entry.scan,
         ]  # fmt: skip
+        self._state.write(entry.run, "site.toml", self._site.for_jobs())
         self._state.write(entry.run, "run.sh", run_script(self._site, folder, arguments, shape))
         (folder / "ended").unlink(missing_ok=True)
         return folder

@@ -39,6 +39,7 @@ class InPools:
 
     def __init__(self, pools: Pools, site: Site, state: StateFolder, wake: Callable[[], None]) -> None:
         self._pools, self._state, self._wake = pools, state, wake
+        self._options = site.run_options()
         # nothing here needs a GPU, so a pool without comes first
         narrow = sorted((pool for pool in site.pool if not pool.wide), key=lambda pool: pool.gpus)
         self.small = narrow[0] if narrow else pools["local"].table if site.is_local else None
@@ -66,6 +67,7 @@ class InPools:
         return Order(
             scan=Path(entry.scan), out=Path(entry.result), recipe=recipe.resolved(), attempt=entry.attempt,
             expected=entry.run, seconds=(entry.work or 0.0) / pool.cores, log=folder / "log.txt", key=str(entry.id),
+            options=self._options,
         )  # fmt: skip
 
     def _tell(self, entry: int, future: Future) -> None:

@@ -274,7 +274,8 @@ class Ledger:
         """Give runs, core and GPU hours by group and month (``2026-11``), newest month first."""
         rows = self._read(
             'SELECT substr(ended, 1, 7) AS month, "group", count(*) AS runs, sum(core_seconds) / 3600 AS core_hours,'
-            " sum(gpu_seconds) / 3600 AS gpu_hours FROM entry WHERE ended IS NOT NULL AND (? IS NULL OR ended LIKE ?)"
+            " sum(gpu_seconds) / 3600 AS gpu_hours FROM entry"
+            " WHERE ended IS NOT NULL AND run IS NOT NULL AND (? IS NULL OR ended LIKE ?)"
             " GROUP BY 1, 2 ORDER BY 1 DESC, 2",
             (month, f"{month}%"),
         )

@@ -83,11 +83,12 @@ def run_script(site: Site, folder: Path, arguments: Sequence[str], shape: Shape)
     command = shlex.join([*program(site), "reconstruct", *arguments])
     return "\n".join([
         "#!/bin/bash",
-        *lines(site),
         f"cd -- {shlex.quote(str(folder))} || exit 1",
         "exec >>log.txt 2>&1",
+        'export HPCDAAS_SITE="$PWD/site.toml"',
         "rm -f ended",
-        *_started(site, shape, f"{command} >outcome.json"),
+        *lines(site),
+        *started(site, shape, f"{command} >outcome.json"),
         f'[ "$code" -ne 3 ] || [ "${{SLURM_RESTART_COUNT:-0}}" -ge {REQUEUES} ] || {{',
         '    scontrol requeue "$SLURM_JOB_ID" && sleep 60',  # it is ended while it sleeps
         "}",
@@ -101,7 +102,7 @@ def run_script(site: Site, folder: Path, arguments: Sequence[str], shape: Shape)
 REQUEUES = 50
 
 
-def _started(site: Site, shape: Shape, command: str) -> list[str]:
+def started(site: Site, shape: Shape, command: str) -> list[str]:
     """Start the ranks and leave the exit code in ``$code``."""
     options = shlex.join(site.mpi.options)
     if site.mpi.launcher == "srun":

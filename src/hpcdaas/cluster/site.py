@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -118,7 +119,7 @@ class Site(Parameters):
     """
 
     name: str = Field("local", min_length=1, description="what the site is called")
-    timezone: str = Field("UTC", description="of raw times without a zone, for example Europe/Zurich")
+    timezone: str | None = Field(None, description="of raw times without a zone; default: this machine's")
     interface: str | None = Field(None, description="network interface by which workers reach the watcher")
     exclude: tuple[str, ...] = Field((), description="nodes that are never used")
     job: JobTable = Field(default_factory=JobTable)
@@ -140,9 +141,9 @@ class Site(Parameters):
 
     @field_validator("timezone")
     @classmethod
-    def _zone(cls, name: str) -> str:
+    def _zone(cls, name: str | None) -> str | None:
         try:
-            ZoneInfo(name)
+            ZoneInfo(name or "UTC")
         except (OSError, ValueError, KeyError) as error:
             raise ValueError("there is no such time zone") from error
         return name
@@ -170,6 +171,25 @@ class Site(Parameters):
                 raise ValueError(f"pool '{pool.name}' asks for {wanted} {unit}, partition '{home.name}' has {there}")
         if home.time is not None and pool.time > home.time:
             raise ValueError(f"pool '{pool.name}' asks for {pool.time:g} s, '{home.name}' allows {home.time:g} s")
+
+    def run_options(self) -> dict[str, Any]:
+        """Give what the site says of every run, as options of `hpcdaas.reconstruct`."""
+        return {
+            "mode": self.files.mode, "group": self.files.group, "prefix": self.catalog.prefix,
+            "timezone": self.timezone, "catalog": self.catalog.uri,
+            "deliver": True if self.catalog.nodes_register else None,
+        }  # fmt: skip
+
+    def for_jobs(self) -> str:
+        """Give, as a site file, what a job has to know: a site file that is edited changes no job that waits."""
+        zone = {"timezone": self.timezone} if self.timezone else {}
+        tables = {"": zone, "files": self.files.model_dump(), "catalog": self.catalog.model_dump()}
+        lines = []
+        for name, values in tables.items():
+            lines += [f"[{name}]"] if name else []
+            # a JSON string or truth value is one of TOML
+            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items() if value is not None]
+        return "\n".join([*lines, ""])
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -216,11 +236,17 @@ def find_site(path: Path | None = None) -> Site:
     InputError
         See `load_site`.
     """
+    found = site_path(path)
+    return load_site(found) if found else Site()
+
+
+def site_path(path: Path | None = None) -> Path | None:
+    """Say which site file `find_site` would load; None where there is none."""
     if path is None and os.environ.get(VARIABLE):
         path = Path(os.environ[VARIABLE])
     if path is None and Path("site.toml").exists():
         path = Path("site.toml")
-    return load_site(path) if path else Site()
+    return path
 
 
 def load_site(path: Path) -> Site:

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -55,6 +55,8 @@ class Order:
         What the run says is added to this file; its folder is made.
     key : str
         The caller's own word for it.
+    options : mapping
+        What the site says of every run: see `Site.run_options`.
     """
 
     scan: Path
@@ -69,6 +71,7 @@ class Order:
     register: bool = True
     log: Path | None = None
     key: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -160,11 +163,11 @@ def node_name() -> str:
 
 def _reconstruct(order: Order, watcher: Watcher) -> Result:
     recipe = None if order.recipe is None else parse(order.recipe)
-    return reconstruct(
-        order.scan, recipe, order.out, attempt=order.attempt, watcher=watcher, memory=order.memory,
-        threads=order.threads, overwrite=order.overwrite, expected=order.expected, deliver=False,
-        register_result=order.register,
-    )  # fmt: skip
+    options = {
+        **order.options, "memory": order.memory, "threads": order.threads, "overwrite": order.overwrite,
+        "expected": order.expected, "deliver": False, "register_result": order.register,
+    }  # fmt: skip
+    return reconstruct(order.scan, recipe, order.out, attempt=order.attempt, watcher=watcher, **options)
 
 
 def _open(path: Path | None) -> TextIO | None:

@@ -22,6 +22,7 @@ from hpcdaas.cluster.recipes import Asked
 from hpcdaas.cluster.rule import Rule
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.state import StateFolder
+from hpcdaas.io.lease import Held, Lease
 
 #: Seconds between two signs of life in the ledger, and between two looks for what is too old.
 HEARTBEAT, SWEEP = 15.0, 3600.0
@@ -124,14 +125,11 @@ class Watch:
             self._add(path, self._site.rule_for(path))
         if self._folders is None:
             return
-        if not self._polled:
-            self._take(self._folders.poll(wait=FIRST_POLL))
-        elif time.monotonic() - self._polled >= self._site.limits.poll:
+        first = not self._polled
+        self._take(self._folders.poll(wait=FIRST_POLL) if first else self._folders.answers())
+        if first or time.monotonic() - self._polled >= self._site.limits.poll:
             self._folders.ask()
-        else:
-            self._take(self._folders.answers())
-            return
-        self._polled = time.monotonic()
+            self._polled = time.monotonic()
 
     def _take(self, changes: Changes) -> None:
         with self._ledger.changing():
@@ -173,6 +171,14 @@ def sweep(site: Site, state: StateFolder, ledger: Ledger) -> None:
         if entry.run and (entry.changed or "") < age:
             state.forget(entry.run)
         if entry.result and entry.state is not State.REGISTERED and (entry.changed or "") < now(-site.keep.checkpoints):
-            with suppress(OSError):
-                shutil.rmtree(entry.result + ".partial")
+            _remove(Path(entry.result + ".partial"))
     ledger.forget(now(-site.keep.ledger))
+
+
+def _remove(partial: Path) -> None:
+    """Remove a checkpoint, unless somebody is at work on it."""
+    if partial.is_dir():
+        with suppress(OSError, Held):
+            lease = Lease(partial / "lease")
+            shutil.rmtree(partial)
+            lease.release()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.direct import DirectWriter
-from hpcdaas.errors import HpcdaasError, InputError
+from hpcdaas.errors import HpcdaasError, InputError, unwritable
 from hpcdaas.io.partial import Partial
 
 #: Datasets above 1 MiB begin at multiples of this: a block of most parallel file systems.
@@ -270,7 +270,7 @@ def existing_run(path: Path) -> str | None:
         if not path.exists():
             return None
     except OSError as error:
-        raise InputError(f"{path} can't be written: {error.strerror}.", "Choose another -o.") from error
+        raise unwritable(path, error) from error
     try:
         with h5py.File(path, "r") as file:
             run = file["entry/process/run"][()]

@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hpcdaas.errors import Busy, HpcdaasError, InputError
+from hpcdaas.errors import Busy, HpcdaasError, InputError, unwritable
 from hpcdaas.io import pieces
 from hpcdaas.io.lease import Held, Lease, read_holder
 from hpcdaas.io.safely import sync_folder, write_safely
@@ -45,7 +45,7 @@ class Partial:
         try:
             self.lease = self._take()
         except OSError as error:
-            raise InputError(f"{result.parent} can't be written: {error.strerror}.", "Choose another -o.") from error
+            raise unwritable(result.parent, error) from error
 
     def _name(self, result: Path, run: str, token: str, journal: str) -> None:
         self.result, self.run, self.token = result, run, token
@@ -194,14 +194,23 @@ class Partial:
         for path in (self._structure, self.data, *several):
             path.unlink(missing_ok=True)
 
-    def finish(self, mode: int = 0o660) -> None:
+    def finish(self, mode: int = 0o660, group: int | None = None) -> None:
         """Give the data its final name and end.
+
+        Parameters
+        ----------
+        mode : int
+            Permissions.
+        group : int, optional
+            Number of the group that it shall belong to. Default: the folder's, as it was made.
 
         Raises
         ------
         HpcdaasError
             If the lease was lost meanwhile.
         """
+        if group is not None and self.data.stat().st_gid != group:
+            os.chown(self.data, -1, group)
         self.data.chmod(mode)
         descriptor = os.open(self.data, os.O_RDONLY)
         try:

@@ -43,7 +43,7 @@ class RankPartial(Partial):
     def clear(self) -> None:
         """Leave it to rank 0."""
 
-    def finish(self, mode: int = 0o660) -> None:
+    def finish(self, mode: int = 0o660, group: int | None = None) -> None:
         """Leave it to rank 0."""
 
     def discard(self) -> None:

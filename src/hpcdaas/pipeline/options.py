@@ -26,6 +26,10 @@ class Options(Parameters):
     catalog: str | None = Field(None, description="where the result is registered; default: the user's own catalogue")
     deliver: bool | None = Field(None, description="whether the catalogue is told; default: not from a batch job")
     register_result: bool = Field(True, description="whether the result is registered at all")
+    prefix: str = Field("", description="of persistent identifiers")
+    timezone: str | None = Field(None, description="of raw times without a zone; default: this machine's")
+    mode: str = Field("0660", pattern=r"^0?[0-7]{3}$", description="permissions of the result")
+    group: str | None = Field(None, description="group of the result; default: the folder's")
 
     @property
     def delivers(self) -> bool:

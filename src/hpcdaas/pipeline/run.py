@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 
@@ -21,8 +21,9 @@ from hpcdaas.catalog.outcome import Delivered, Waiting
 from hpcdaas.catalog.record import Record, read_record, record_path, write_record
 from hpcdaas.catalog.scicat import Scicat
 from hpcdaas.catalog.store import Store, open_catalog
-from hpcdaas.errors import DiskFull, HpcdaasError, InputError, Interrupted, NoRoom, Rewritten
+from hpcdaas.errors import NO_ROOM, DiskFull, HpcdaasError, InputError, Interrupted, NoRoom, Rewritten
 from hpcdaas.io import open_scan
+from hpcdaas.io.group import group_id
 from hpcdaas.io.nexus_result import read_summary
 from hpcdaas.io.partial import Partial, sweep
 from hpcdaas.io.rank_partial import RankPartial
@@ -108,12 +109,14 @@ def _run(
         if first and wants_tiff and not is_stack_of(path, job.run):
             write_stack(path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_ROOM:
             raise DiskFull(
                 f"{error.filename or path}: {error.strerror}.", "Make room; the same command goes on."
             ) from error
         raise HpcdaasError(f"{error.filename or path}: {error.strerror or error}.") from error
-    return comm.share(_registered(result, catalog, watcher, said) if first and options.register_result else result)
+    return comm.share(
+        _registered(result, catalog, watcher, said, options) if first and options.register_result else result
+    )
 
 
 def raw_of(scan: Scan | PtychoScan) -> Raw:
@@ -129,6 +132,7 @@ def _make(
     start = time.perf_counter()
     if not job.path.parent.is_dir():
         raise InputError(f"There is no folder {job.path.parent}.", "Make it, or choose another -o.")
+    group = group_id(options.group)
     partial = _partial(job, comm)
     keep = partial.begun
     try:
@@ -149,7 +153,7 @@ def _make(
         seconds["total"] = round(time.perf_counter() - start, 3)
         work.describe(partial.data, outcome, job.process(), seconds)
         comm.agree()  # all that is written is safe
-        partial.finish()
+        partial.finish(int(options.mode, 8), group)
         comm.agree()
     except InputError:
         # an option that is wrong must not cost what an earlier attempt has done
@@ -237,10 +241,10 @@ def _existing(job: Job) -> Result:
     )
 
 
-def _registered(result: Result, catalog: Store | None, watcher: Watcher, said: list[str]) -> Result:
+def _registered(result: Result, catalog: Store | None, watcher: Watcher, said: list[str], options: Options) -> Result:
     """Write record and provenance beside the result and tell the catalogue, unless a poster outside the job does."""
     start = time.perf_counter()
-    record = _record(result, "\n".join(said))
+    record = _record(result, "\n".join(said), options)
     crate = crate_path(result.path)
     if not (result.existed and is_crate_of(record.run, crate)):
         write_crate(record, crate, None if result.existed else result.started)
@@ -262,7 +266,7 @@ def _delivered(record: Record, path: Path, catalog: Store, watcher: Watcher) -> 
     return None
 
 
-def _record(result: Result, log: str) -> Record:
+def _record(result: Result, log: str, options: Options) -> Record:
     """Give the record beside a result; make it where there is none, or that of a run whose result was replaced."""
     from hpcdaas.view.thumbnail import thumbnail  # the picture library: only where a picture is made
 
@@ -271,6 +275,7 @@ def _record(result: Result, log: str) -> Record:
         record = read_record(path)
         if record.run == result.run:
             return record
-    record = make_record(result, thumbnail=thumbnail(result.path), log=log)
+    zone = ZoneInfo(options.timezone) if options.timezone else None
+    record = make_record(result, options.prefix, thumbnail(result.path), log, zone)
     write_record(record, path)
     return record

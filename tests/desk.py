@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
-
-from private_slurm import Cluster
+from typing import IO, TYPE_CHECKING, Any
 
 from hpcdaas.io.nxtomo_writer import write_simulation
 from hpcdaas.tomo.simulate import Simulation, SimulationParameters
+
+if TYPE_CHECKING:
+    from private_slurm import Cluster
 
 SITE = """
 name = "private"
@@ -38,17 +40,31 @@ use = "fbp"
 
 
 class Desk:
-    """A user's folder with a site file, a recipe, and scans."""
+    """A user's folder with a site file, a recipe, and scans.
 
-    def __init__(self, folder: Path, cluster: Cluster) -> None:
-        self.folder, self.cluster = folder, cluster
+    Parameters
+    ----------
+    folder : Path
+    cluster : Cluster, optional
+        Where runs go. Default: this machine by itself, and no site file.
+    """
+
+    def __init__(self, folder: Path, cluster: Cluster | None = None) -> None:
+        self.folder, self._cluster = folder, cluster
         for name in ("scans", "out"):
             (folder / name).mkdir(exist_ok=True)
         (folder / "r.toml").write_text(RECIPE)
-        self.site()
+        if cluster:
+            self.site()
+
+    @property
+    def cluster(self) -> Cluster:
+        assert self._cluster
+        return self._cluster
 
     def site(self, more: str = "") -> None:
-        (self.folder / "site.toml").write_text(SITE.format(more=more))
+        """Write the site file."""
+        (self.folder / "site.toml").write_text(SITE.format(more=more) if self._cluster else more)
 
     def scan(self, name: str = "bone 1.nxs", seed: int = 0, **size: int) -> Path:
         path = self.folder / "scans" / name
@@ -56,11 +72,14 @@ class Desk:
         write_simulation(path, Simulation(parameters))
         return path
 
-    def start(self, *arguments: object, stderr: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
+    def start(
+        self, *arguments: object, stderr: int | IO[bytes] = subprocess.PIPE, stdin: int | None = None
+    ) -> subprocess.Popen[str]:
+        environment = self._cluster.environment if self._cluster else dict(os.environ)
         home = {f"XDG_{name}_HOME": str(self.folder / name.lower()) for name in ("DATA", "CACHE", "STATE", "CONFIG")}
         return subprocess.Popen(
             [Path(sys.executable).with_name("hpcdaas"), *map(str, arguments)], cwd=self.folder, text=True,
-            env={**self.cluster.environment, **home}, stdout=subprocess.PIPE, stderr=stderr,
+            env={**environment, **home}, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
         )  # fmt: skip
 
     def run(self, *arguments: object, code: int = 0) -> str:
