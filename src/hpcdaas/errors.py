@@ -87,6 +87,8 @@ def for_people(error: BaseException) -> HpcdaasError:
         return HpcdaasError("Stopped.")
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return DiskFull(f"{error.filename or 'The disk'}: {error.strerror}.", "Make room; the same command goes on.")
+    if isinstance(error, PermissionError):
+        return InputError(f"{error.filename or 'A file'}: {error.strerror}.", "Ask the owner, or use another account.")
     if isinstance(error, MemoryError):
         return HpcdaasError("There is not enough memory.", "Give a smaller --memory, or more to the job.")
     return HpcdaasError(f"{type(error).__name__}: {error}", "This is a fault of hpcdaas: --debug shows where.")

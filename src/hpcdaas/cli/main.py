@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 
 import hpcdaas
-from hpcdaas.cli import catalog
+from hpcdaas.cli import catalog, site
 from hpcdaas.cli.demo import demo
+from hpcdaas.cli.doctor import doctor
 from hpcdaas.cli.inspect import inspect
 from hpcdaas.cli.reconstruct import reconstruct
 from hpcdaas.cli.report import report
@@ -61,6 +62,8 @@ app.command()(status)
 app.command()(retry)
 app.command()(cancel)
 app.command()(pause)
+app.command()(doctor)
+app.add_typer(site.app, name="site")
 app.add_typer(catalog.app, name="catalog")
 
 

@@ -85,9 +85,9 @@ def run_script(site: Site, folder: Path, arguments: Sequence[str], shape: Shape)
         "#!/bin/bash",
         f"cd -- {shlex.quote(str(folder))} || exit 1",
         "exec >>log.txt 2>&1",
-        'export HPCDAAS_SITE="$PWD/site.toml"',
         "rm -f ended",
         *lines(site),
+        'export HPCDAAS_SITE="$PWD/site.toml"',  # after the module, which may set it to the installation's
         *started(site, shape, f"{command} >outcome.json"),
         f'[ "$code" -ne 3 ] || [ "${{SLURM_RESTART_COUNT:-0}}" -ge {REQUEUES} ] || {{',
         '    scontrol requeue "$SLURM_JOB_ID" && sleep 60',  # it is ended while it sleeps

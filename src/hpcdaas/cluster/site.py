@@ -210,13 +210,20 @@ class Site(Parameters):
         Raises
         ------
         InputError
-            If there are rules, and none is about this path.
+            If there are rules, and none is about this path, or it is a link to a file of somebody else.
         """
+        if not self.owner:
+            return None
         real = Path(os.path.realpath(path))
-        found = next((filled for owner in self.owner if (filled := owner.of(real))), None)
-        if found is None and self.owner:
+        found = self._owner_at(real)
+        if found is None:
             raise InputError(f"No [[owner]] of the site file says whose {real} is.", "Add one, or move the scan.")
+        if found != self._owner_at(Path(os.path.realpath(path.parent)) / path.name):
+            raise InputError(f"{path} is a link that leads to a file of another owner, {real}.", "Copy the scan.")
         return found
+
+    def _owner_at(self, path: Path) -> Owner | None:
+        return next((filled for owner in self.owner if (filled := owner.of(path))), None)
 
 
 #: What names the site file where the command line doesn't.
