@@ -142,6 +142,8 @@ class InJobs:
             return None
         code = self._state.ended(entry.run)
         meaning, reason = _of_state(job) if code is None or code in KILLED else self._of_exit(entry, code)
+        if meaning is Meaning.FAILED and code is None:  # it came to its end before the program did
+            reason += f" See {self._state.run_folder(entry.run) / 'log.txt'}."
         if meaning is not Meaning.DONE:
             end(Path(entry.result + ".partial") / "lease", job.id)
         seconds = seconds_between(job.start, job.end)

@@ -48,7 +48,7 @@ class Shape:
         """Give sbatch's options."""
         minutes = max(1, -(-int(self.seconds) // 60))
         warning = min(WARNING, int(self.seconds) // 3)
-        who = "" if site.mpi.launcher == "srun" else "B:"  # srun hands signals to the ranks, the script tells mpiexec
+        who = "" if by_srun(site, self) else "B:"  # srun hands signals to the ranks, the script tells others
         found = [
             f"--partition={self.partition}", f"--nodes={self.nodes}", f"--ntasks-per-node={self.ranks}",
             f"--cpus-per-task={self.cores}", f"--mem={-(-self.memory // 2**20)}M", f"--time={minutes}",
@@ -102,15 +102,19 @@ def run_script(site: Site, folder: Path, arguments: Sequence[str], shape: Shape)
 REQUEUES = 50
 
 
+def by_srun(site: Site, shape: Shape) -> bool:
+    """Say whether srun starts the ranks; one alone needs no launcher, and spares slurmctld its requests."""
+    return site.mpi.launcher == "srun" and shape.ranks * shape.nodes > 1
+
+
 def started(site: Site, shape: Shape, command: str) -> list[str]:
     """Start the ranks and leave the exit code in ``$code``."""
     options = shlex.join(site.mpi.options)
-    if site.mpi.launcher == "srun":
+    if by_srun(site, shape):
         # a rank that is killed ends the others, which wait for it
-        one = "" if shape.ranks * shape.nodes > 1 else " --mpi=none"
-        return [f"srun --wait=60 --cpus-per-task={shape.cores}{one} {options} {command}", "code=$?"]
-    ranks = f"-n {shape.ranks * shape.nodes}"
-    start = f"mpiexec {ranks} {options} {command} &" if shape.ranks * shape.nodes > 1 else f"{command} &"
+        return [f"srun --wait=60 --cpus-per-task={shape.cores} {options} {command}", "code=$?"]
+    ranks = shape.ranks * shape.nodes
+    start = f"mpiexec -n {ranks} {options} {command} &" if ranks > 1 else f"{command} &"
     # a trap has to wait for a command in the foreground, but interrupts `wait`, which is then done again
     return [
         start, "child=$!", "again=yes", "trap 'again=yes; kill -USR1 \"$child\"' USR1",

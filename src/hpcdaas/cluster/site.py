@@ -91,6 +91,8 @@ class CatalogTable(Parameters):
     uri: str | None = Field(None, description="a path, or https://...; default: the account's own catalogue")
     prefix: str = Field("", description="of persistent identifiers, for example 20.500.12345/")
     nodes_register: bool = Field(False, description="whether jobs may register by themselves")
+    raw_pid: str | None = Field(None, description="pid of the beamline's raw scans, from {proposal} {folder} {scan}")
+    register_raw: bool = Field(False, description="register raw scans too, where the beamline has no ingestor")
 
 
 class KeepTable(Parameters):

@@ -207,6 +207,7 @@ def _others() -> list[str]:
         "", "[catalog]",
         _off("uri", "https://scicat.example.org", "DECIDE: default: the account's own file"),
         _off("prefix", "20.500.12345/", "of persistent identifiers"),
+        _off("raw_pid", "{proposal}.{scan}", "pid that the beamline gives its raw scans"),
         "", "[files]",
         _line("mode", "0660", "of results"),
         _off("group", "beamline", "of results; default: the folder's"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 #: A job gets these and nothing else: no secrets of the submitter, nothing of a job or launcher that it runs in.
-#: SLURM_CONF says which cluster; KRB5CCNAME is where sites with Kerberos find the ticket.
-PASSED = frozenset({"HOME", "KRB5CCNAME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "SLURM_CONF", "TZ", "USER"})
+#: SLURM_CONF says which cluster; KRB5CCNAME is where sites with Kerberos find the ticket; MODULEPATH where modules are.
+PASSED = frozenset(
+    {"HOME", "KRB5CCNAME", "LANG", "LANGUAGE", "LOGNAME", "MODULEPATH", "PATH", "SHELL", "SLURM_CONF", "TZ", "USER"}
+)
 #: Prefixes of variables with which people change what the commands do or print.
 OPTIONS = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SINFO_", "SCANCEL_", "SCONTROL_")
 
