@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -274,3 +275,59 @@ def test_without_dask_it_is_said_what_is_missing(tmp_path: Path, monkeypatch: py
     with pytest.raises(InputError, match="dask_jobqueue") as caught:
         Pools(Site(), tmp_path)
     assert "hpcdaas[slurm]" in caught.value.hint
+
+
+IMPORTS = """
+import signal, threading
+from pathlib import Path
+from hpcdaas.cluster.pools import Pools
+from hpcdaas.cluster.site import Site
+from hpcdaas.errors import HpcdaasError
+said = []
+def make():
+    try:
+        Pools(Site(), Path({folder!r}))
+    except HpcdaasError as error:
+        said.append(str(error))
+thread = threading.Thread(target=make)
+thread.start()
+thread.join()
+assert "main thread" in said[0], said
+with Pools(Site(), Path({folder!r})):
+    pass
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+
+
+def test_interrupts_stay_what_they_were(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", IMPORTS.format(folder=str(tmp_path))], check=True)
+
+
+def test_a_worker_refuses_what_takes_longer_than_it_has(tmp_path: Path) -> None:
+    with Pools(Site(pool=(table("cpu"),)), tmp_path / "state") as pools:
+        ended(pools["cpu"].submit(small(tmp_path, "first")))
+        (member,) = pools["cpu"]._crew.members.values()
+        member.ends = time.monotonic() + 1000  # as if it were in a job
+        futures = [pools["cpu"].submit(small(tmp_path, f"{s:.0f}", seconds=s)) for s in (1.0, 2000.0)]
+        assert [ended(future) for future in futures] == ["done", "done"]
+        assert [future.place == member.place for future in futures] == [True, False]
+
+
+def test_there_are_as_many_workers_as_there_is_work_for(tmp_path: Path) -> None:
+    small(tmp_path)
+    site = Site(pool=(table("cpu", most=2), table("kept").model_copy(update={"least": 1})))
+    with Pools(site, tmp_path / "state", idle=1.0) as pools:
+        pool, kept = pools["cpu"], pools["kept"]
+        assert len(pool.jobs) == 0
+        busy = [pool.submit(endless(tmp_path, f"b{i}")) for i in range(3)]
+        until("two run", lambda: pool.running == 2)
+        assert pool.waiting == 1
+        assert len(pool.jobs) == 2  # no more than `most`, whatever waits
+        for future in busy:
+            future.cancel()
+            assert ended(future) == "cancelled"
+        until("none is left", lambda: not pool.jobs, 60)
+        until("one is kept", lambda: kept._crew.members, 60)
+        time.sleep(3)  # longer than an idle one stays elsewhere
+        assert len(kept.jobs) == 1
+        assert ended(pool.submit(small(tmp_path))) == "done"  # and they come again

@@ -1,7 +1,7 @@
 """Raw scans of a photon source in, reconstructed and catalogued results out.
 
 `reconstruct` is the whole way; `open_scan` looks at a raw file; `Recipe` and `Result` are what goes
-in beside it and what comes out.
+in beside it and what comes out; `Site` has pools of workers, on a cluster or on this machine.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from hpcdaas.cluster.notebook import Site
     from hpcdaas.errors import HpcdaasError, InputError, Interrupted
     from hpcdaas.io import open_scan
     from hpcdaas.pipeline import reconstruct
@@ -27,6 +28,7 @@ _HOMES = {
     "Result": "result",
     "Scan": "scan",
     "ScanTable": "scan",
+    "Site": "cluster.notebook",
     "default_recipe": "recipe",
     "load_recipe": "recipe",
     "open_scan": "io",
@@ -41,6 +43,7 @@ __all__ = [
     "Result",
     "Scan",
     "ScanTable",
+    "Site",
     "default_recipe",
     "load_recipe",
     "open_scan",

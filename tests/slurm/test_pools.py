@@ -7,8 +7,10 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from hpcdaas.cluster.pool_future import Future
 from hpcdaas.cluster.pools import Pools
 from hpcdaas.cluster.site import Site
 from pool_orders import endless, small, until
+from test_examples import check_pictures, check_the_end, execute, number, text
 
 Make = Callable[..., Pools]
 PARTITION = {"cores": 4, "memory": "4000MiB", "time": "1 day"}
@@ -132,7 +135,7 @@ def test_a_job_that_never_connects_is_replaced_elsewhere(
         f'#!/bin/bash\n[ "$SLURMD_NODENAME" = node1 ] && {{ echo stuck; exec sleep 1000; }}\nexec {sys.executable} "$@"\n'  # noqa: E501
     )
     python.chmod(0o755)
-    pools = make(site(job={"environment": str(environment.parent)}), connect=2.0)
+    pools = make(site(job={"environment": str(environment.parent)}), connect=15.0)  # a worker that comes takes a few
     future = pools["cpu"].submit(small(tmp_path))
     assert ended(future) == "done"
     assert future.outcome().node == "node2"
@@ -142,12 +145,23 @@ def test_a_job_that_never_connects_is_replaced_elsewhere(
     assert "node1" not in slurm.command("squeue", "--noheader", "--states=running", "--Format=nodelist")
 
 
-def test_where_no_node_works_it_is_not_the_nodes(make: Make, tmp_path: Path) -> None:
+def test_where_no_node_works_it_is_not_the_nodes(make: Make, tmp_path: Path, said: list[str]) -> None:
     pools = make(site(job={"variables": {"PYTHONHOME": "/nowhere"}}))
     future = pools["cpu"].submit(small(tmp_path))
-    trouble = until("it is said", lambda: pools["cpu"].trouble)
-    assert "before its worker was there" in trouble
-    assert "Python" in trouble
+    trouble = until("it is said", lambda: pools["cpu"].trouble, 90)
+    assert "ended with code 1 before its worker was there" in trouble
+    assert "Python" in trouble  # the last of what it has said
+    assert pools["cpu"].excluded == ()
+    assert any("node1, node2 used again" in line or "node2, node1 used again" in line for line in said)
+    assert future.state == "queued"
+
+
+def test_the_last_node_is_not_avoided(slurm: Cluster, make: Make, tmp_path: Path) -> None:
+    slurm.fail("node2")
+    pools = make(site(job={"variables": {"PYTHONHOME": "/nowhere"}}))
+    future = pools["cpu"].submit(small(tmp_path))
+    trouble = until("it is said", lambda: pools["cpu"].trouble, 90)
+    assert "ended with code 1 before its worker was there" in trouble
     assert pools["cpu"].excluded == ()
     assert future.state == "queued"
 
@@ -163,30 +177,84 @@ def test_what_slurm_refuses_is_said(make: Make, tmp_path: Path) -> None:
     assert ended(future) == "cancelled"
 
 
-def test_workers_leave_before_their_time_is_over(slurm: Cluster, make: Make, tmp_path: Path, said: list[str]) -> None:
-    pool = {"name": "cpu", "partition": "day", "memory": "1200MiB", "time": "1 min", "most": 1}
+def ends(slurm: Cluster, job: str) -> float:
+    """Say when SLURM ends a job, by the monotonic clock."""
+    end = datetime.fromisoformat(show(slurm, job)["EndTime"]).timestamp()
+    return time.monotonic() + end - time.time()
+
+
+def test_workers_leave_before_their_time_is_over(slurm: Cluster, make: Make, tmp_path: Path) -> None:
+    pool = {"name": "cpu", "partition": "day", "memory": "1200MiB", "time": "3 min", "most": 1}
     pools = make(site(pool=[pool]))
     future = pools["cpu"].submit(endless(tmp_path))
     until("it runs", lambda: running(future))
     first = future.place.split()[-1]
-    member = next(iter(pools["cpu"]._crew.members.values()))
-    until("its end is known", lambda: not member.has(55, 6.0))  # of a minute
-    assert member.has(20, 6.0)
-    member.ends -= 50  # a test can't wait for a minute of SLURM's, whose limits are whole minutes
-    waiting = pools["cpu"].submit(small(tmp_path, seconds=40.0))
+    crew = pools["cpu"]._crew
+    member = next(iter(crew.members.values()))
+    until("SLURM tells its end", lambda: member.name in crew._hiring.ends)
+    until("it is known", lambda: abs(member.ends - ends(slurm, first)) < 1.1)  # SLURM's times are whole seconds
+    waiting = pools["cpu"].submit(small(tmp_path, seconds=60.0))
+    crew._hiring.ends[member.name] -= 170  # a test can't wait until minutes are over
     until("another job takes it", lambda: future.place.split()[-1:] not in ([], [first]) and running(future))
     assert future.tries == 1
     future.cancel()
     assert ended(future) == "cancelled"
     assert ended(waiting) == "done"
-    assert waiting.outcome().job != first
-    assert slurm.command("squeue", "--noheader", f"--jobs={first}", "--states=running", check=False) == ""
+    until("it is gone", lambda: not slurm.command("squeue", "--noheader", f"--jobs={first}", check=False))
+
+
+def test_a_worker_refuses_what_takes_longer_than_it_has(slurm: Cluster, make: Make, tmp_path: Path) -> None:
+    pool = {"name": "cpu", "partition": "day", "memory": "1200MiB", "time": "5 min", "most": 1}
+    pools = make(site(pool=[pool]))
+    first = pools["cpu"].submit(small(tmp_path, "first"))
+    assert ended(first) == "done"
+    crew = pools["cpu"]._crew
+    member = next(iter(crew.members.values()))
+    until("SLURM tells its end", lambda: member.name in crew._hiring.ends)
+    crew._hiring.ends[member.name] -= 150
+    until("it is known", lambda: not member.has(150.0, 0.0))
+    futures = [pools["cpu"].submit(small(tmp_path, f"{seconds:.0f}", seconds=seconds)) for seconds in (1.0, 150.0)]
+    assert [ended(future) for future in futures] == ["done", "done"]
+    jobs = [future.outcome().job for future in (first, *futures)]
+    assert jobs[0] == jobs[1] != jobs[2]
 
 
 def test_an_order_longer_than_a_job_is_refused(make: Make, tmp_path: Path) -> None:
     pools = make(site())
     assert pools["cpu"].fits(10**9, 400)
     assert not pools["cpu"].fits(10**9, 590)
+
+
+SITE = """
+name = "private"
+interface = "lo"
+[[partition]]
+name = "day"
+cores = 4
+memory = "4000 MiB"
+[[pool]]
+name = "cpu"
+partition = "day"
+cores = 2
+memory = "1200 MiB"
+time = "10 min"
+most = 2
+"""
+
+
+def test_a_notebook_is_the_same_on_a_cluster(slurm: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site.toml").write_text(SITE)
+    outputs = execute("tomography", tmp_path, monkeypatch)
+    said = text(outputs)
+    assert "no cluster here" not in said
+    assert number(r"true: \S+ error of the slices: ([\d.]+) %", said) < 8
+    assert "scan.nxs was cancelled." in said
+    check_pictures(outputs, 4)
+    check_the_end(outputs, tmp_path)
+    jobs = slurm.command("squeue", "--noheader", "--states=all", "--Format=name:60,timelimit,numcpus").splitlines()
+    ours = [line.split() for line in jobs if line.startswith("hpcdaas-pool-cpu-")]
+    assert ["10:00", "2"] in [words[1:] for words in ours]
+    until("no job is left", lambda: "hpcdaas-pool" not in slurm.command("squeue", "--noheader", "--Format=name:60"))
 
 
 SCRIPT = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 from hpcdaas.catalog.record import read_record, record_path
 from hpcdaas.cluster import template
 from hpcdaas.cluster.pool_future import Future
-from hpcdaas.cluster.pool_shown import Picture, ShownResult, bar, showing
+from hpcdaas.cluster.pool_reconstruction import Reconstruction
+from hpcdaas.cluster.pool_shown import Picture, ShownResult, showing
 from hpcdaas.cluster.pools import Pool, Pools
 from hpcdaas.cluster.site import Site as SiteTable
 from hpcdaas.cluster.site import find_site
@@ -27,8 +27,6 @@ from hpcdaas.scan import PtychoScan, Scan
 
 #: Previews go before all else.
 FIRST = 1_000_000
-#: Seconds between two looks at an order that is waited for.
-LOOK = 0.2
 
 
 class Site:
@@ -132,7 +130,7 @@ class WorkPool:
         place = Path(out).absolute() if out else self._place(file, opened, chosen)
         place.parent.mkdir(parents=True, exist_ok=True)
         order = Order(scan=file, out=place, recipe=chosen.resolved(), overwrite=overwrite, key=chosen.name)
-        return Reconstruction(self, chosen, self._pool.submit(order))
+        return Reconstruction(self, chosen, self.give(order))
 
     def reconstruct(self, scan: str | Path, recipe: str | Path | Recipe | None = None, out: str | Path | None = None,
                     **options: Any) -> ShownResult:  # fmt: skip
@@ -141,9 +139,12 @@ class WorkPool:
         Raises
         ------
         InputError, HpcdaasError
-            If it fails; an interrupt of the notebook stops it at its next boundary, with a checkpoint.
+            If it fails, or no worker comes. Then, and where the notebook is interrupted, it is given up: it stops at
+            its next boundary, with a checkpoint.
         """
-        return self.submit(scan, recipe, out, **options)._shown_result()
+        asked = self.submit(scan, recipe, out, **options)
+        with asked.or_cancelled(), showing(asked):
+            return asked.result()
 
     def map(
         self, scans: Iterable[str | Path], recipe: str | Path | Recipe | None = None, **options: Any
@@ -160,9 +161,10 @@ class WorkPool:
     ) -> Picture:
         """Draw a quick picture of a scan: three slices, or a few iterations; takes what `submit` takes."""
         file = Path(scan).absolute()
-        return self._preview(file, _recipe(file, recipe, settings))
+        return self.preview_of(file, _recipe(file, recipe, settings))
 
-    def _preview(self, file: Path, recipe: Recipe) -> Picture:
+    def preview_of(self, file: Path, recipe: Recipe) -> Picture:
+        """Draw a quick picture of a scan, with a recipe that was checked."""
         from hpcdaas.cluster.pool_preview import preview_of
         from hpcdaas.view.preview import preview
 
@@ -170,8 +172,9 @@ class WorkPool:
             order = Order(
                 scan=file, out=Path(folder) / "preview.h5", recipe=preview_of(file, recipe).resolved(), register=False
             )  # fmt: skip
-            asked = Reconstruction(self, recipe, self._pool.submit(order, FIRST))
-            return Picture(preview(asked.wait().path).read_bytes())
+            asked = Reconstruction(self, recipe, self.give(order, FIRST))
+            with asked.or_cancelled():
+                return Picture(preview(asked.wait().path).read_bytes())
 
     def _place(self, file: Path, scan: Scan | PtychoScan, recipe: Recipe) -> Path:
         run = run_identity(raw_identity(scan.files), recipe.resolved())
@@ -179,7 +182,16 @@ class WorkPool:
         words = {"scan": file.stem, "recipe": recipe.name, "run8": run[:8]}
         return template.fill(f"{self.folder}/{template.NAME}", words)
 
-    def _registered(self, result: ShownResult) -> ShownResult:
+    def give(self, order: Order, priority: int = 0) -> Future:
+        """Give the pool an order as it is; comes back at once."""
+        return self._pool.submit(order, priority)
+
+    @property
+    def trouble(self) -> str:
+        """Why no worker comes at present; empty if all is well."""
+        return self._pool.trouble
+
+    def registered(self, result: ShownResult) -> ShownResult:
         """Tell the catalogue; where it is away, the record waits for ``hpcdaas catalog flush``."""
         if not self._register or result.pid:
             return result
@@ -214,93 +226,6 @@ class WorkPool:
         jobs = "".join(f"\n  {name}: {words}" for name, words in pool.jobs.items())
         trouble = f"\n  {pool.trouble}" if pool.trouble else ""
         return f"pool '{pool.table.name}': {pool.waiting} waiting, {pool.running} running{jobs}{trouble}"
-
-
-class Reconstruction:
-    """A reconstruction that was asked for. Made by `WorkPool.submit`."""
-
-    def __init__(self, pool: WorkPool, recipe: Recipe, future: Future) -> None:
-        self._pool, self._recipe, self._future = pool, recipe, future
-        self._result: ShownResult | None = None
-
-    @property
-    def state(self) -> str:
-        """``queued``, ``running`` or ``ended``."""
-        return self._future.state
-
-    @property
-    def progress(self) -> float:
-        """How far it is, from 0 to 1."""
-        done, total = self._future.progress
-        if self._future.done():
-            return 1.0
-        return done / total if total else 0.0
-
-    def done(self) -> bool:
-        """Say whether it has ended."""
-        return self._future.done()
-
-    def cancel(self) -> None:
-        """Give it up: at once where it waits, at its next boundary where it runs."""
-        self._future.cancel()
-
-    def preview(self) -> Picture:
-        """Draw a quick picture of its scan, before it."""
-        return self._pool._preview(self._future.order.scan, self._recipe)
-
-    def result(self, timeout: float | None = None) -> ShownResult:
-        """Wait for the result.
-
-        Raises
-        ------
-        InputError, Interrupted, HpcdaasError
-            If it came to nothing.
-        HpcdaasError
-            If no worker comes, since SLURM refuses or workers fail: it stays in the queue.
-        TimeoutError
-            If it takes longer than `timeout` seconds.
-        """
-        if self._result is None:
-            self._result = self._pool._registered(self.wait(timeout))
-        return self._result
-
-    def wait(self, timeout: float | None = None) -> ShownResult:
-        """Wait for the result without telling the catalogue; raises as `result`."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while not self._future.done():
-            trouble = self._pool._pool.trouble
-            if trouble and self._future.state == "queued":
-                raise HpcdaasError(f"No worker comes: {trouble}", "It stays in the queue: ask again, or cancel() it.")
-            if end is not None and time.monotonic() > end:
-                raise TimeoutError(f"{self._future.order.scan.name} isn't done after {timeout} s.")
-            self._wait_a_little()
-        outcome = self._future.outcome()
-        if outcome.result is None:
-            assert outcome.fault is not None
-            raise outcome.fault.error()
-        return ShownResult.of(outcome.result)
-
-    def _wait_a_little(self) -> None:
-        try:
-            self._future.outcome(LOOK)
-        except TimeoutError:
-            return
-
-    def _shown_result(self) -> ShownResult:
-        """Wait with a bar; who interrupts the wait gives the reconstruction up."""
-        try:
-            with showing(self):
-                return self.result()
-        except KeyboardInterrupt:
-            self.cancel()
-            raise
-
-    def __repr__(self) -> str:
-        """Say how far it is."""
-        return f"{self._future.order.scan.name} with '{self._recipe.name}': {self.state}, {self.progress:.0%}"
-
-    def _repr_html_(self) -> str:
-        return bar(repr(self), self.progress)
 
 
 def _recipe(file: Path, recipe: str | Path | Recipe | None, settings: Sequence[str]) -> Recipe:

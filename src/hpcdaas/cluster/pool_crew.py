@@ -6,64 +6,24 @@ import asyncio
 import bisect
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, KilledWorker, Scheduler
-from distributed.diagnostics.plugin import SchedulerPlugin
-
 from hpcdaas.cluster.pool_future import Future
 from hpcdaas.cluster.pool_hiring import Hiring
-from hpcdaas.cluster.pool_jobs import Asked, make_cluster
-from hpcdaas.cluster.pool_worker import GRACE, TOPIC, work
-from hpcdaas.cluster.task import LOST, SHARE, Fault, Order, Outcome, now
+from hpcdaas.cluster.pool_jobs import Asked
+from hpcdaas.cluster.pool_member import Member
+from hpcdaas.cluster.pool_switchboard import Switchboard
+from hpcdaas.cluster.pool_worker import GRACE
+from hpcdaas.cluster.task import LOST, SHARE, Fault, Order, Outcome
 from hpcdaas.errors import Interrupted, for_people
 from hpcdaas.io.lease import end as end_lease
 
 #: How often an order goes back to the queue because its worker had to leave.
 INTERRUPTIONS = 50
-
-
-@dataclass
-class Member:
-    """A worker that is there.
-
-    Attributes
-    ----------
-    name, address, node, job : str
-    ends : float
-        When it leaves, by the monotonic clock; infinite where nothing ends it.
-    future : Future or None
-        What it is at.
-    leaving : bool
-        Whether it takes no more orders.
-    idle : float
-        Since when it has had nothing to do.
-    gone : Event
-        Set when the scheduler has lost it.
-    """
-
-    name: str
-    address: str
-    node: str
-    job: str
-    ends: float = math.inf
-    future: Future | None = None
-    leaving: bool = False
-    idle: float = field(default_factory=time.monotonic)
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def place(self) -> str:
-        """Where it is, in words."""
-        return f"{self.node}, SLURM job {self.job}" if self.job else f"this machine, {self.name}"
-
-    def has(self, seconds: float, margin: float) -> bool:
-        """Say whether an order of that length ends before this worker has to leave."""
-        return seconds < self.ends - time.monotonic() - margin
 
 
 class Crew:
@@ -90,20 +50,13 @@ class Crew:
         self.longest = math.inf if asked.slurm is None else self.table.time - 2 * self.margin
         self._futures: dict[int, Future] = {}
         self._waited = time.monotonic()  # when an order last had to wait
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     async def start(self) -> None:
         """Start the scheduler."""
-        host = {"interface": self.asked.site.interface} if self.asked.site.interface else {}
-        if self.asked.slurm is None:
-            host = {"host": "127.0.0.1"}
-        self._cluster = make_cluster(self.asked, host)
-        self._cluster.shutdown_on_close = False  # at the exit of a process that forgot: see Pools
-        await self._cluster
-        self._scheduler: Scheduler = self._cluster.scheduler
-        self._scheduler.add_plugin(_Ears(self), name=TOPIC)
-        self._client = await Client(self._cluster, asynchronous=True, set_as_default=False)
-        self._hiring = Hiring(self.asked, self._cluster, self._say, self._connect)
+        self._switchboard = Switchboard(self.asked, self)
+        await self._switchboard.start()
+        self._hiring = Hiring(self.asked, self._switchboard.cluster, self._say, self._connect)
         self._wake = asyncio.Event()
         self._ticking = asyncio.ensure_future(self._tick())
 
@@ -130,7 +83,7 @@ class Crew:
             self._end(future)
         for member in self.members.values():
             if member.future is future:
-                self._stop(member)
+                self._switchboard.stop(member)
 
     def jobs(self) -> dict[str, str]:
         """Say where each job is."""
@@ -152,14 +105,15 @@ class Crew:
 
     # -- what the scheduler tells
 
-    def join(self, address: str, name: str, about: dict[str, Any]) -> None:
+    def join(self, address: str, name: str, about: Mapping[str, Any]) -> None:
         """A worker is there."""
-        left = about.get("left")
-        ends = math.inf if left is None else time.monotonic() + float(left)
         if not self._hiring.knows(name):
-            self._spawn(self._scheduler.retire_workers(workers=[address]))
+            self._spawn(self._switchboard.send_away(address))
             return
-        self.members[address] = Member(name, address, about.get("node", ""), about.get("job", ""), ends)
+        member = Member(name, address, about.get("node", ""), about.get("job", ""))
+        if self.asked.slurm is not None:  # at the latest: SLURM tells when, soon
+            member.ends = time.monotonic() + self.table.time
+        self.members[address] = member
         self._hiring.join(name)
         self.hand_out()
 
@@ -182,8 +136,8 @@ class Crew:
 
     def hand_out(self) -> None:
         """Give the idle workers what they have time for; those with the least time choose first."""
-        idle = [m for m in self.members.values() if m.future is None and not m.leaving]
-        for member in sorted(idle, key=lambda m: m.ends):
+        free = [member for member in self.members.values() if member.free]
+        for member in sorted(free, key=lambda m: m.ends):
             for future in self.queue:
                 if member.has(future.order.seconds, self.margin):
                     self.queue.remove(future)
@@ -196,14 +150,7 @@ class Crew:
         future.start(member.place)
         order = self._complete(future.order)
         key = f"{order.scan.name}-{future.number}-{future.tries + future.interruptions}"
-        task = self._client.submit(work, order, future.number, key=key, workers=[member.address], pure=False)
-        result, gone = asyncio.ensure_future(task.result()), asyncio.ensure_future(member.gone.wait())
-        await asyncio.wait({result, gone}, return_when=asyncio.FIRST_COMPLETED)
-        gone.cancel()
-        if not result.done():
-            result.cancel()
-        outcome = await _outcome(result, future.order)
-        task.release()
+        outcome = await self._switchboard.do(member, order, future.number, key)
         member.future, member.idle = None, time.monotonic()
         if outcome is None:
             await self._lost(member, future)
@@ -235,22 +182,19 @@ class Crew:
         if member.job:
             end_lease(Path(f"{future.order.out}.partial") / "lease", member.job)
         tries = self.asked.site.limits.tries
-        if future.unwanted:
-            self._end(future)
-        elif self.closing:
-            self._end(future, _closed(future))
+        if future.unwanted or self.closing:
+            self._end(future, None if future.unwanted else _closed(future))
         elif future.tries < tries:
             self._say(f"Pool '{self.table.name}': {future.order.scan.name} is tried again: on {member.place} {words}.")
             future.back(counts=True)
             self._queue(future)
         else:
-            name = future.order.scan.name
-            fault = Fault(LOST, f"{name}: its worker died {tries} times, the last time on {member.place}: {words}.")
-            self._end(future, fault)
+            end = f"its worker died {tries} times, the last time on {member.place}: {words}."
+            self._end(future, Fault(LOST, f"{future.order.scan.name}: {end}"))
 
     async def _bury(self, member: Member, order: object = None) -> str:
         """See why a worker is gone, and forget its job."""
-        if member.name not in self._hiring.jobs:  # dismissed
+        if not self._hiring.knows(member.name):  # dismissed
             return "its worker is gone"
         death = await self._hiring.death(member.name)
         if death.of_node and not self.closing and not member.leaving:
@@ -261,12 +205,6 @@ class Crew:
     def _end(self, future: Future, end: Outcome | Fault | None = None) -> None:
         self._futures.pop(future.number, None)
         future.end(end) if isinstance(end, Outcome) else future.give_up(end)
-
-    def _stop(self, member: Member) -> None:
-        """Have a worker's run stop at its next boundary."""
-        comm = self._scheduler.stream_comms.get(member.address)
-        if comm is not None and member.future is not None:
-            comm.send({"op": "hpcdaas-stop", "number": member.future.number})
 
     # -- how many there are
 
@@ -288,9 +226,10 @@ class Crew:
         """Stop runs whose worker has to leave, and let workers go that can't do anything any more."""
         ended = []
         for member in list(self.members.values()):
+            member.ends = self._hiring.ends.get(member.name, member.ends)
             if not member.has(0.0, self.margin):
                 member.leaving = True
-                self._stop(member)
+                self._switchboard.stop(member)
             elif member.future is None and self.queue:
                 member.leaving |= not any(member.has(f.order.seconds, self.margin) for f in self.queue)
             if member.leaving and member.future is None:
@@ -328,15 +267,14 @@ class Crew:
         self._wake.set()
         await self._until_idle(wait)
         for member in self.members.values():
-            self._stop(member)
+            self._switchboard.stop(member)
         await self._until_idle(GRACE)
         await self._ticking
         for future in list(self._futures.values()):
             self._end(future, _closed(future))
         for task in list(self._tasks):
             task.cancel()
-        await self._client.close()
-        await self._cluster.close()
+        await self._switchboard.close()
 
     def abandon(self) -> None:
         """End all jobs at once, in any thread."""
@@ -350,39 +288,10 @@ class Crew:
         while time.monotonic() < end and any(m.future is not None for m in self.members.values()):
             await asyncio.sleep(0.05)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, object]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _Ears(SchedulerPlugin):  # type: ignore[misc]
-    """Hears from the scheduler who comes and goes."""
-
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
-
-    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
-        state = scheduler.workers[worker]
-        self._crew.join(worker, str(state.name), state.extra.get(TOPIC, {}))
-
-    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
-        self._crew.leave(worker)
-
-    def log_event(self, topic: str, msg: Any) -> None:
-        if topic == TOPIC and isinstance(msg, dict):
-            self._crew.progress(msg["number"], msg["done"], msg["total"])
-
-
-async def _outcome(result: asyncio.Future[Outcome], order: Order) -> Outcome | None:
-    """Give what a worker said; None where it is gone."""
-    try:
-        return await result
-    except (KilledWorker, asyncio.CancelledError, OSError):
-        return None
-    except Exception as error:
-        told = for_people(error)
-        return Outcome(order, fault=Fault(told.code, told.message, told.hint), ended=now())
 
 
 def _closed(future: Future) -> Fault:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import os
 import shlex
@@ -167,11 +168,23 @@ class PoolScheduler(Scheduler):  # type: ignore[misc]
         """Start none: it would be open to all."""
 
 
-class LocalCluster(SpecCluster):  # type: ignore[misc]
-    """Workers on this machine, named as those in batch jobs are."""
+class _Numbered(SpecCluster):  # type: ignore[misc]
+    """Gives no name twice: what is still heard of a worker that is gone is never taken for its successor's."""
 
-    def _new_worker_name(self, number: int) -> str:
-        return f"{self._name}-{number}"
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._numbers = itertools.count()
+        super().__init__(*arguments, **options)
+
+    def _new_worker_name(self, _: int) -> str:
+        return f"{self._name}-{next(self._numbers)}"
+
+
+class LocalCluster(_Numbered):
+    """Workers on this machine."""
+
+
+class BatchCluster(_Numbered, SLURMCluster):  # type: ignore[misc]
+    """Workers in batch jobs."""
 
 
 def make_cluster(asked: Asked, host: Mapping[str, str]) -> SpecCluster:
@@ -193,7 +206,7 @@ def make_cluster(asked: Asked, host: Mapping[str, str]) -> SpecCluster:
             scheduler=scheduler, worker={"cls": LocalJob, "options": {"asked": asked}}, security=keys,
             asynchronous=True, name=asked.table.name, silence_logs="error",
         )  # fmt: skip
-    return SLURMCluster(
+    return BatchCluster(
         job_cls=BatchJob, scheduler_cls=PoolScheduler, scheduler_options=options, security=keys, asynchronous=True,
         name=asked.table.name, shared_temp_directory=str(asked.session.folder), asked=asked,
     )  # fmt: skip

@@ -81,15 +81,15 @@ class ShownResult(Result):
 
     def _repr_html_(self) -> str:
         numbers = {name: _number(value) for name, value in self.metrics.items()}
-        seconds = self.seconds.get("total")
+        seconds = "there already" if self.existed else f"{self.seconds['total']:.1f}"
         shape = " × ".join(map(str, self.shape))
-        rows = {"result": str(self.path), "shape": shape, "seconds": f"{seconds:.1f}" if seconds else "there already"}
+        rows = {"result": str(self.path), "shape": shape, "seconds": seconds}
         lines = "".join(
             f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
             for name, value in (rows | numbers).items()
         )
         image = b64encode(self.picture.png).decode("ascii")
-        return f'<img src="data:image/png;base64,{image}" alt="result"><table>{lines}</table>'
+        return f'<img src="data:image/png;base64,{image}" alt="result" style="min-width: 256px"><table>{lines}</table>'
 
 
 def _number(value: Any) -> str:

@@ -90,10 +90,8 @@ def work(order: Order, number: int) -> Outcome:
 
 
 def about(_: Worker) -> dict[str, Any]:
-    """Say where a worker is, and for how many seconds it will be there: None where nothing ends it."""
-    end = os.environ.get("SLURM_JOB_END_TIME", "")
-    left = float(end) - time.time() if end.isdigit() else None
-    return {"node": node_name(), "job": os.environ.get("SLURM_JOB_ID", ""), "pid": os.getpid(), "left": left}
+    """Say where a worker is."""
+    return {"node": node_name(), "job": os.environ.get("SLURM_JOB_ID", ""), "pid": os.getpid()}
 
 
 async def serve(scheduler: str, name: str, keys: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import signal
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -27,7 +28,7 @@ from hpcdaas.cluster.pool_future import Future
 from hpcdaas.cluster.pool_session import Session, abandoned
 from hpcdaas.cluster.site import PoolTable, Site
 from hpcdaas.cluster.task import SHARE, Order
-from hpcdaas.errors import InputError, nearest
+from hpcdaas.errors import HpcdaasError, InputError, nearest
 from hpcdaas.pipeline.memory import default_budget
 
 if TYPE_CHECKING:
@@ -262,6 +263,7 @@ class Pools:
 
 
 def _check_installed() -> None:
+    before = signal.getsignal(signal.SIGINT)
     try:
         import dask_jobqueue  # noqa: F401
         import distributed  # noqa: F401
@@ -269,6 +271,10 @@ def _check_installed() -> None:
         raise InputError(
             f"Pools need '{error.name}', which isn't installed.", "pip install 'hpcdaas[slurm]'"
         ) from error
+    except ValueError as error:
+        raise HpcdaasError("The first pools of a process have to be made by its main thread.") from error
+    if signal.getsignal(signal.SIGINT) is not before:  # dask_jobqueue takes Ctrl-C, when it is imported, to end Python
+        signal.signal(signal.SIGINT, before)
 
 
 def _slurm() -> Slurm:

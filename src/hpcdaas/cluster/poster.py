@@ -114,7 +114,6 @@ def catalog_of(site: Site, state: Path) -> Store:
             return None
         return Ownership(owner.group, owner.owner, owner.contact_email, owner.access_groups, owner.proposal)
 
-    settings = load_settings()
-    if site.catalog.prefix:
-        settings = settings.model_copy(update={"prefix": site.catalog.prefix})
+    said = site.catalog.model_dump(include={"prefix", "raw_pid", "register_raw"}, exclude_defaults=True)
+    settings = load_settings().model_copy(update=said)
     return open_catalog(site.catalog.uri, settings=settings, rule=rule, state=state, patience=PATIENCE)
