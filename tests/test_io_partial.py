@@ -19,7 +19,7 @@ from hpcdaas.errors import HpcdaasError, InputError
 from hpcdaas.io import lease
 from hpcdaas.io.nexus_result import Layout, VolumeFile
 from hpcdaas.io.partial import Partial, sweep
-from hpcdaas.io.safely import write_safely
+from hpcdaas.safely import write_safely
 
 LAYOUT = Layout((6, 4, 5), "float32", 1 << 16)
 

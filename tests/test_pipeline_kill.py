@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from command_line import MAIN, CommandLine, Ended, Running, Shape, everything, voxels
-from hpcdaas.io.lease import EXPIRED
+from hpcdaas.lease import EXPIRED
 
 SHAPE = Shape(rows=512, columns=96, angles=60, center=49.3)
 #: Nothing else is in the folder of a result.

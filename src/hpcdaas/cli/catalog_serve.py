@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 import ssl
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from hpcdaas.catalog.embedded import EmbeddedCatalog
 from hpcdaas.catalog.store import open_catalog
 from hpcdaas.errors import InputError
 
 if TYPE_CHECKING:
+    from hpcdaas.catalog.embedded import EmbeddedCatalog
     from hpcdaas.catalog.serve.accounts import Accounts
     from hpcdaas.catalog.serve.app import Settings
 
@@ -62,6 +63,7 @@ def serve(
     from hpcdaas.catalog.serve.accounts import read_accounts
     from hpcdaas.catalog.serve.app import make_app
     from hpcdaas.catalog.serve.listen import listen, open_socket
+    from hpcdaas.catalog.serve.units import warm_up
 
     store = _embedded(catalog)
     settings = _settings(read_accounts(accounts) if accounts else None, generation, pid_pattern)
@@ -69,8 +71,10 @@ def serve(
     _check_host(host, has_accounts=accounts is not None)
     app = make_app(store, settings)
     listening = open_socket(host, port)
-    name, number = listening.getsockname()[:2]
-    address = f"{'https' if tls else 'http'}://{f'[{name}]' if ':' in name else name}:{number}"
+    # the name that was given: a certificate is for that
+    name, number = f"[{host}]" if ":" in host else host, listening.getsockname()[1]
+    address = f"{'https' if tls else 'http'}://{name}:{number}"
+    threading.Thread(target=warm_up, daemon=True).start()
     listen(app, listening, lambda: typer.echo(f"Serving {store.path} at {address}"), tls)
 
 
@@ -101,6 +105,8 @@ def account(
 
 
 def _embedded(uri: str | None) -> EmbeddedCatalog:
+    from hpcdaas.catalog.embedded import EmbeddedCatalog  # with all that describes datasets
+
     store = open_catalog(uri)
     if not isinstance(store, EmbeddedCatalog):
         raise InputError(f"{uri} is served already.", "Give a path for the embedded catalogue.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from hpcdaas.cluster.entry import State
 from hpcdaas.cluster.ledger import Ledger
 from hpcdaas.cluster.site import HealthTable
-from hpcdaas.io.safely import write_safely
+from hpcdaas.safely import write_safely
 
 
 def age(time: str | None) -> float:

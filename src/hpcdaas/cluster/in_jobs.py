@@ -17,7 +17,7 @@ from hpcdaas.cluster.slurm import JobState, Slurm
 from hpcdaas.cluster.slurm_poll import Poll
 from hpcdaas.cluster.slurm_states import KILLED
 from hpcdaas.cluster.state import StateFolder
-from hpcdaas.io.lease import end
+from hpcdaas.lease import end
 
 #: A job's time beside its estimate, and how much longer than the estimate it may take, seconds and factor.
 MORE, FACTOR = 600.0, 3.0

@@ -20,7 +20,7 @@ from hpcdaas.cluster.pool_switchboard import Switchboard
 from hpcdaas.cluster.pool_worker import GRACE
 from hpcdaas.cluster.task import LOST, SHARE, Fault, Order, Outcome
 from hpcdaas.errors import Interrupted, for_people
-from hpcdaas.io.lease import end as end_lease
+from hpcdaas.lease import end as end_lease
 
 #: How often an order goes back to the queue because its worker had to leave.
 INTERRUPTIONS = 50

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcdaas.errors import HpcdaasError, InputError
-from hpcdaas.io.lease import Held, Lease
+from hpcdaas.lease import Held, Lease
 
 if TYPE_CHECKING:
     from distributed.security import Security

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hpcdaas.errors import InputError
-from hpcdaas.io.lease import EXPIRED, Held, Lease, read_holder
-from hpcdaas.io.safely import write_safely
+from hpcdaas.lease import EXPIRED, Held, Lease, read_holder
+from hpcdaas.safely import write_safely
 
 
 def default_folder() -> Path:

@@ -22,7 +22,7 @@ from hpcdaas.cluster.recipes import Asked
 from hpcdaas.cluster.rule import Rule
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.state import StateFolder
-from hpcdaas.io.lease import Held, Lease
+from hpcdaas.lease import Held, Lease
 
 #: Seconds between two signs of life in the ledger, and between two looks for what is too old.
 HEARTBEAT, SWEEP = 15.0, 3600.0

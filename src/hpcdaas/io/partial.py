@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from hpcdaas.errors import Busy, HpcdaasError, InputError, unwritable
 from hpcdaas.io import pieces
-from hpcdaas.io.lease import Held, Lease, read_holder
-from hpcdaas.io.safely import sync_folder, write_safely
+from hpcdaas.lease import Held, Lease, read_holder
+from hpcdaas.safely import sync_folder, write_safely
 
 
 class Partial:

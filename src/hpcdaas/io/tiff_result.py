@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 
-from hpcdaas.io.safely import sync_folder
+from hpcdaas.safely import sync_folder
 
 
 def stack_folder(result: Path) -> Path:
