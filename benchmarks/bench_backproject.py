@@ -13,8 +13,8 @@ import numpy as np
 
 from common import Goal, Report, interleave, options, per_piece, timed
 from hpcdaas.backend.cpu import CpuBackend
+from hpcdaas.bench.tomo_job import Job, make_job
 from peers import TOMOGRAPHY, Peers, peer_options
-from tomo_job import Job, make_job
 
 ONE, TWO = "filtered, one thread", "filtered, two threads"
 BACK, PROJECT, PEAK = "ray sum alone, one thread", "forward projector, one thread", "multiply-adds at peak"

@@ -15,8 +15,8 @@ from dataclasses import replace
 
 from common import Goal, Report, interleave, options, per_piece, timed
 from hpcdaas.backend.cpu import CpuBackend, gridding
+from hpcdaas.bench.tomo_job import Job, definition, make_job, random_pixels, relative_error
 from peers import TOMOGRAPHY, Peers, peer_options
-from tomo_job import Job, definition, make_job, random_pixels, relative_error
 
 ONE, TWO, RAW = "fbp, one thread", "fbp, two threads", "fbp of raw counts, one thread"
 ROWS, GRID = "row FFTs", "grid FFTs"

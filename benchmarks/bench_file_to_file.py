@@ -15,7 +15,9 @@ import statistics
 from pathlib import Path
 
 from common import Goal, Report, Rounds, interleave, options, timed
-from scan_file import Child, into_page_cache, reconstruct, scan_file, scratch_option
+from hpcdaas.bench.child import Child, reconstruct
+from hpcdaas.bench.scan_file import into_page_cache, scan_file
+from scan_file import scratch_option
 from volume_parts import Parts
 
 WHOLE, IN_PLACE = "file to file", "until the result is in place"

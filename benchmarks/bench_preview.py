@@ -13,7 +13,9 @@ import tempfile
 from pathlib import Path
 
 from common import Goal, Report, interleave, options, timed
-from scan_file import into_page_cache, reconstruct, scan_file, scratch_option
+from hpcdaas.bench.child import reconstruct
+from hpcdaas.bench.scan_file import into_page_cache, scan_file
+from scan_file import scratch_option
 from volume_parts import Parts
 
 WARM, COLD, WORK, START = "preview, plans known", "preview, first ever", "the work alone", "start-up alone"

@@ -21,9 +21,11 @@ import numpy as np
 
 from common import Goal, Report, Rounds, interleave, options, per_piece, timed
 from hpcdaas.backend.cpu import available_threads
+from hpcdaas.bench.child import reconstruct
+from hpcdaas.bench.ptycho_job import GROUP, Found, Job, Reference, make_algorithm, make_job, simulated_job
+from hpcdaas.bench.scan_file import into_page_cache
 from peers import PTYCHOGRAPHY, Peers, peer_options
-from ptycho_job import GROUP, Found, Job, Reference, make_algorithm, make_job, simulated_job
-from scan_file import into_page_cache, reconstruct, scratch_option
+from scan_file import scratch_option
 
 MODES = {1: "one mode", 2: "two modes"}
 #: Times that they are faster than pty-chi.

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import Goal, Report, interleave, options
-from ptycho_job import simulated_job
-from scan_file import Child, into_page_cache, reconstruct, scan_file, scratch_option
+from hpcdaas.bench.child import Child, reconstruct
+from hpcdaas.bench.ptycho_job import simulated_job
+from hpcdaas.bench.scan_file import into_page_cache, scan_file
+from scan_file import scratch_option
 
 RECIPES = {
     "LSQ-ML, groups of 32": ("lsqml", "iterations = 20\ngroup = 32"),

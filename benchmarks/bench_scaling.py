@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import ONE_THREAD, Goal, Report, Rounds, options
+from hpcdaas.bench.child import launcher
 from hpcdaas.ptycho.beside import GroupsBeside
 from hpcdaas.ptycho.geometry import Geometry, by_place
 from hpcdaas.ptycho.groups import SparseGroups
@@ -69,8 +70,6 @@ class Counted:
 
 def run_ranks(ranks: int, algorithms: tuple[str, ...]) -> dict[str, list[dict[str, int]]]:
     """Count with some ranks; gives the counts of each rank by algorithm."""
-    from scan_file import launcher
-
     job = {
         "views": VIEWS * ranks, "n": N, "step": STEP, "group": EACH * ranks, "algorithms": algorithms,
         "angles": 2 * ranks + 37, "rows": 4 * ranks, "columns": 32,

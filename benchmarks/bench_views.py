@@ -9,7 +9,6 @@ their waves: one read and one write of a wave at the bandwidth of a copy of all.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,9 @@ import pyfftw
 
 from common import Goal, Report, Rounds, interleave, options, per_piece, timed
 from hpcdaas.backend.cpu import CpuBackend
-from hpcdaas.backend.views import Batch, LsqStep, PieStep, Sums, Views, ViewSetup
+from hpcdaas.backend.views import ViewSetup
+from hpcdaas.bench.views_job import EVALUATE, GRADIENT, PROJECT, ViewsJob, make_views, primitives
 
-PIE, LSQ = PieStep(0.1, 1.0, 0.1, 0.1), LsqStep(0.1, 0.1, True, True)
-DIFFERENCE_MAP = (-1.0, 1.0, 2.0)
-GRADIENT, EVALUATE, PROJECT = "gradient, gaussian", "evaluate, gaussian", "difference map"
 GOALS = {
     "rPIE, batches of 1": Goal(1.5, 1.2),
     "rPIE, batches of 16": Goal(1.5, 1.2),
@@ -36,66 +33,7 @@ GOALS = {
 SEQUENTIAL = "rPIE, batches of 1"
 
 
-@dataclass
-class Job:
-    """Views on a grid, a sixth of a window apart, and what is found out from them."""
-
-    n: int
-    modes: int
-    batch: Batch
-    object: Any
-    probe: Any
-    waves: Any
-
-    def parts(self) -> tuple[Batch, Batch]:
-        """Give the views in their order, whose groups are compact, and shuffled, whose groups are sparse."""
-        b, order = self.batch, np.random.default_rng(1).permutation(len(self.batch))
-        return b, Batch(b.frames, b.frame[order], b.corners[order], b.slot[order])  # type: ignore[index]
-
-
-def make_job(n: int, side: int, modes: int) -> Job:
-    """Make side × side views of random fields, their frames of 20 counts a pixel."""
-    rng, count = np.random.default_rng(0), side * side
-    corners = np.stack(np.divmod(np.arange(count), side), 1) * (n // 6) + rng.integers(0, 3, (count, 2))
-    shape = (1, *(corners.max(axis=0) + n))
-    object_ = np.exp(1j * rng.random(shape)).astype(np.complex64)
-    probe = (rng.standard_normal((modes, n, n)) + 1j * rng.standard_normal((modes, n, n))).astype(np.complex64)
-    index = np.arange(count, dtype=np.int32)
-    batch = Batch(rng.poisson(20, (count, n, n)).astype(np.uint16), index, corners.astype(np.int32), index)
-    return Job(n, modes, batch, object_, probe, np.zeros((count, modes, n, n), np.complex64))
-
-
-def bounds(count: int, size: int) -> list[int]:
-    """Give the bounds of batches."""
-    return [*range(0, count, size), count]
-
-
-def own_tasks(job: Job, views: Views) -> dict[str, Callable[[], Any]]:
-    """Give the runs over all views. Fields move, and so each task that moves them has its own."""
-    ordered, shuffled = job.parts()
-    count = len(ordered)
-    sums = Sums.zeros(job.object, job.probe)
-
-    def move(run: Callable[..., Any], batch: Batch, size: int, *more: Any) -> Callable[[], Any]:
-        fields = job.object.copy(), job.probe.copy()
-        return lambda: run(batch, bounds(count, size), *fields, *more)
-
-    tasks: dict[str, Callable[[], Any]] = {
-        GRADIENT: lambda: views.gradient(ordered, job.object, job.probe, "gaussian", sums),
-        "gradient, poisson": lambda: views.gradient(ordered, job.object, job.probe, "poisson", sums),
-        EVALUATE: lambda: views.evaluate(ordered, job.object, job.probe, "gaussian"),
-        PROJECT: lambda: views.project(ordered, job.object, job.probe, job.waves, DIFFERENCE_MAP, sums),
-        "LSQ-ML, compact groups of 32": move(views.lsq, ordered, 32, LSQ, sums),
-    }
-    for size in (1, 16, 32):
-        tasks[f"rPIE, batches of {size}"] = move(views.pie, shuffled, size, PIE)
-    for size in (16, 64):
-        tasks[f"LSQ-ML, sparse groups of {size}"] = move(views.lsq, shuffled, size, LSQ, None)
-    views.exit_waves(ordered, job.object, job.probe, job.waves)
-    return tasks
-
-
-def floor_tasks(job: Job) -> dict[str, Callable[[], Any]]:
+def floor_tasks(job: ViewsJob) -> dict[str, Callable[[], Any]]:
     """Give two bare transforms for each view and mode, and a copy of all waves."""
     square = pyfftw.zeros_aligned((job.n, job.n), "complex64", n=64)
     ways = [
@@ -112,7 +50,7 @@ def floor_tasks(job: Job) -> dict[str, Callable[[], Any]]:
     return {"two transforms": transforms, "copy of waves": lambda: np.copyto(target, job.waves)}
 
 
-def measure(report: Report, job: Job, rounds: int) -> dict[str, list[float]]:
+def measure(report: Report, job: ViewsJob, rounds: int) -> dict[str, list[float]]:
     """Add the figures of one size and number of modes; give the seconds of every round."""
     one, two = ("one thread", "two threads")
     setup = ViewSetup(job.n, job.modes, 1, np.ones((job.n, job.n), bool))
@@ -123,7 +61,7 @@ def measure(report: Report, job: Job, rounds: int) -> dict[str, list[float]]:
 
     tasks = {name(task): run for task, run in floor_tasks(job).items()}
     for threads, label in ((1, one), (2, two)):
-        for task, run in own_tasks(job, CpuBackend(threads).views(setup)).items():
+        for task, run in primitives(job, CpuBackend(threads).views(setup)).items():
             tasks[name(task, label)] = run
     for run in tasks.values():
         run()
@@ -153,7 +91,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {}
     for n in sizes:
         for modes in (1, 2):
-            seconds |= measure(report, make_job(n, side, modes), given.repeats)
+            seconds |= measure(report, make_views(n, side, modes), given.repeats)
     report.finish(given, Rounds(seconds))
 
 

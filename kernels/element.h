@@ -108,4 +108,50 @@ HPCDAAS_HD Number amplitude_misfit(Number counts, Number intensity) {
     return Math::larger(counts + intensity - 2.0f * both, Number{});
 }
 
+// A complex number as it lies in memory.
+struct alignas(8) Complex {
+    float re, im;
+};
+
+HPCDAAS_HD Complex operator+(Complex a, Complex b) { return {a.re + b.re, a.im + b.im}; }
+HPCDAAS_HD Complex operator*(float f, Complex a) { return {f * a.re, f * a.im}; }
+HPCDAAS_HD Complex times(Complex a, Complex b) { return {a.re * b.re - a.im * b.im, a.re * b.im + a.im * b.re}; }
+HPCDAAS_HD Complex conjugate(Complex a) { return {a.re, -a.im}; }
+HPCDAAS_HD float square(Complex a) { return a.re * a.re + a.im * a.im; }
+HPCDAAS_HD float scalar(Complex a, Complex b) { return a.re * b.re + a.im * b.im; }  // Re conj(a)·b
+
+// What goes to the detector in a general projection: c·PO + (1 − c)ψ, and the ψ that it makes of what comes back.
+HPCDAAS_HD Complex reflected(float c, Complex exit, Complex psi) { return c * exit + (1.0f - c) * psi; }
+HPCDAAS_HD Complex renewed(float a, float b, Complex exit, Complex back, Complex psi) {
+    return (1.0f - a - b) * psi + (a * exit + b * back);
+}
+
+// rPIE: what Σ P*χ is multiplied with, 1/((1 − α) S + α max S); 0 where nothing shines.
+HPCDAAS_HD float pie_factor(float weight, float alpha, float largest) {
+    const float light = (1.0f - alpha) * weight + alpha * largest;
+    return light > 0.0f ? 1.0f / light : 0.0f;
+}
+
+// LSQ-ML: 1/√(S² + d²), d = δ max S; without squares of what may be large.
+HPCDAAS_HD float damped_factor(float weight, float d) {
+    const float ratio = weight / (d > 0.0f ? d : 1.0f);
+    return d > 0.0f ? inverse_root(1.0f + ratio * ratio) / d : 0.0f;
+}
+
+// The best steps along two directions for one view of LSQ-ML: a 2×2 system, its diagonal enlarged. Of the products that
+// it has, "o" is P ΔO, "p" is O ΔP, "x" is χ.
+struct Steps {
+    double object, probe;
+};
+
+template <class Products>
+HPCDAAS_HD Steps best_steps(const Products& p, double regularization, bool object, bool probe) {
+    const double a = p.oo * (1 + regularization), d = p.pp * (1 + regularization);
+    if (!probe) return {a > 0 ? p.ox / a : 0, 0};
+    if (!object) return {0, d > 0 ? p.px / d : 0};
+    const double determinant = a * d - p.op * p.op;
+    if (!(determinant > 0)) return {0, 0};
+    return {(d * p.ox - p.op * p.px) / determinant, (a * p.px - p.op * p.ox) / determinant};
+}
+
 }  // namespace hpcdaas

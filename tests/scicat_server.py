@@ -80,6 +80,7 @@ class Backend:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     logins: int = 0
+    given: list[str] = field(default_factory=list)  # tokens
     fault: Fault | None = None
     url: str = ""
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -121,6 +122,7 @@ class Backend:
                 raise Problem(401, "Unauthorized")
             self.logins += 1
             token = self.token(body["username"])
+            self.given.append(token)
             return 201, {"access_token": token, "id": token, "expires_in": self.token_life, "ttl": self.token_life,
                          "created": iso(self.now()), "userId": "1", "user": {}}  # fmt: skip
         who = self.account(header, method == "POST")

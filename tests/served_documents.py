@@ -26,7 +26,8 @@ def derived(**changes: Any) -> dict[str, Any]:
 
 def raw(**changes: Any) -> dict[str, Any]:
     """A raw dataset for `POST /api/v3/datasets`."""
-    return _body(_COMMON | {"type": "raw", "principalInvestigator": "P", "creationLocation": "/X/Y"}, changes)
+    fields = {"type": "raw", "principalInvestigator": "P", "creationLocation": "/X/Y", "datasetName": "tooth"}
+    return _body(_COMMON | fields, changes)
 
 
 def v4(**changes: Any) -> dict[str, Any]:

@@ -17,7 +17,8 @@ sys.path.insert(0, str(FOLDER))
 
 from common import Goal, Rounds, interleave  # noqa: E402
 from hpcdaas.backend.reference import ReferenceBackend  # noqa: E402
-from ptycho_job import Found, Reference  # noqa: E402
+from hpcdaas.bench.ptycho_job import Found, Reference  # noqa: E402
+from hpcdaas.bench.tomo_job import definition, make_job, random_pixels, relative_error  # noqa: E402
 from scaling_model import (  # noqa: E402
     Machine,
     Ptychography,
@@ -32,7 +33,6 @@ from scaling_model import (  # noqa: E402
     sends_of_views,
     tiling_of,
 )
-from tomo_job import definition, make_job, random_pixels, relative_error  # noqa: E402
 
 FROM_FILES, AGAINST_PEERS = {"file_to_file", "preview", "ptycho"}, {"fbp", "backproject", "ptycho"}
 

@@ -1,14 +1,20 @@
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+import served_documents
 from catalog_runs import finished
 from hpcdaas.catalog import scicat_bodies as bodies
 from hpcdaas.catalog.crate import crate_path, is_crate_of, make_crate, write_crate
+from hpcdaas.catalog.embedded import EmbeddedCatalog
 from hpcdaas.catalog.make import make_record
 from hpcdaas.catalog.record import DataFile
+from hpcdaas.catalog.serve.app import make_app
+from hpcdaas.catalog.serve.bodies import Block, DatasetV4, DerivedV3, RawV3
 from hpcdaas.catalog.software import used_software
 
 SHARED = Path(__file__).parents[2] / "shared" / "scicat"
@@ -127,3 +133,41 @@ def test_the_crate_of_very_many_files_names_their_folder(tmp_path: Path) -> None
     assert [e["description"] for e in graph if e["@type"] == "Dataset" and e["@id"] != "./"] == [
         "101 files, 60600 bytes"
     ]
+
+
+def test_what_is_served_is_in_the_documents(tmp_path: Path, generation: str) -> None:
+    """Each route with its method, and each body that the tests of the routes send."""
+    known = json.loads((SHARED / f"openapi-{generation}.json").read_text())["paths"]
+    routes = {re.sub(r"{\w+}", "{}", path): set(methods) for path, methods in known.items()}
+    for path, methods in make_app(EmbeddedCatalog(tmp_path / "c.db")).openapi()["paths"].items():
+        assert set(methods) <= routes.get(re.sub(r"{\w+}", "{}", path), set()), path
+    for name, body in {
+        "CreateDerivedDatasetObsoleteDto": served_documents.derived(pid="20.500/X"),
+        "CreateRawDatasetObsoleteDto": served_documents.raw(),
+        "CreateDatasetDto": served_documents.v4(),
+        "CreateDatasetOrigDatablockDto": served_documents.block(3),
+        "CreateAttachmentV3Dto": {"ownerGroup": "p1", "caption": "c", "thumbnail": served_documents.png()},
+    }.items():
+        validate(generation, name, body)
+
+
+#: What the documents call required and the servers take without; what servers do counts.
+THE_SERVERS_DO_NOT = {
+    "CreateDerivedDatasetObsoleteDto": {"datasetName"},
+    "CreateRawDatasetObsoleteDto": {"datasetName"},
+}
+
+
+def test_what_the_schemas_require_the_served_routes_require(tmp_path: Path, generation: str) -> None:
+    """A body that lacks a field which the document of that generation requires is refused by the served one."""
+    schemas = json.loads((SHARED / f"openapi-{generation}.json").read_text())["components"]["schemas"]
+    for name, model, body in (
+        ("CreateDerivedDatasetObsoleteDto", DerivedV3, served_documents.derived()),
+        ("CreateRawDatasetObsoleteDto", RawV3, served_documents.raw()),
+        ("CreateDatasetDto", DatasetV4, served_documents.v4()),
+        ("CreateDatasetOrigDatablockDto", Block, served_documents.block()),
+    ):
+        model.model_validate(body)
+        for field in set(schemas[name]["required"]) - THE_SERVERS_DO_NOT.get(name, set()):
+            with pytest.raises(ValidationError):
+                model.model_validate({key: value for key, value in body.items() if key != field})

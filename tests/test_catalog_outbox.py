@@ -97,6 +97,15 @@ def test_the_embedded_catalogue_takes_records_too(tmp_path: Path) -> None:
     assert deliver_one(path, catalog) == deliver_one(path, catalog) == Delivered(record.derived.pid)
 
 
+def test_records_are_found_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, record = waiting(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for words in ([], ["."]):
+        answer = CliRunner().invoke(app, ["flush", *words, "--catalog", "c.db"], catch_exceptions=False)
+        assert f"{path.name}: delivered: {record.derived.pid}" in answer.stdout
+    assert records([Path()]) == [Path(path.name)]
+
+
 def test_records_are_found(tmp_path: Path) -> None:
     hidden = tmp_path / "a" / "r.h5.partial"
     hidden.mkdir(parents=True)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from catalog_runs import finished, hexdigest
 from hpcdaas.catalog import make
-from hpcdaas.catalog.make import clean, datablocks, entries, make_record, plain
+from hpcdaas.catalog.make import datablocks, make_record
+from hpcdaas.catalog.metadata import clean, entries, plain
 from hpcdaas.catalog.record import Record, read_record, record_path, write_record
 from hpcdaas.errors import InputError
 from hpcdaas.run import pid

@@ -468,3 +468,24 @@ def test_a_picture_that_the_server_fails_on_holds_nothing_up(tmp_path: Path, rec
         backend.fault = fail
         client(backend, tmp_path, patience=2.0).register(record)
         whole(backend, record.model_copy(update={"thumbnail": None}))
+
+
+@pytest.mark.parametrize(("size", "taken"), [(74_000, True), (80_000, False)])  # a data URI is a third longer
+def test_a_picture_that_is_too_large_is_left_out_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, size: int, taken: bool
+) -> None:
+    record = make_record(finished(tmp_path), thumbnail=b"p" * size)
+    with serving() as backend:
+        client(backend, tmp_path).register(record)
+        whole(backend, record if taken else record.model_copy(update={"thumbnail": None}))
+    said = [line for line in caplog.messages if "isn't in the catalogue" in line]
+    assert bool(said) != taken
+    assert all("'tooth: the middle" in line and "it has 107 kB, at most 100 are taken" in line for line in said)
+
+
+def test_a_picture_that_is_refused_is_said(tmp_path: Path, record: Record, caplog: pytest.LogCaptureFixture) -> None:
+    with serving() as backend:
+        backend.fault = once("attachments", Problem(400, "no pictures here"), after=False)
+        client(backend, tmp_path).register(record)
+        whole(backend, record.model_copy(update={"thumbnail": None}))
+    assert any("no pictures here (400)" in line for line in caplog.messages)

@@ -40,6 +40,23 @@ def test_register_find_and_show(tmp_path: Path, generation: str) -> None:
         assert catalog.job("archive", pid)
 
 
+def test_the_list_is_searched_filtered_and_cut(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+        catalog = client(server, tmp_path, register_raw=True, proposal="2026-1")
+        for i in range(3):
+            technique = "ptychography" if i == 2 else "tomography"
+            record = make_record(finished(tmp_path, f"tooth{i}", scan=f"scan{i}", ended=i, technique=technique))
+            catalog.register(record)
+        assert [d["datasetName"] for d in catalog.datasets(text="tooth1")] == ["tooth1"]
+        assert [d["datasetName"] for d in catalog.datasets(text="fine", type="derived", limit=2)] == [
+            "tooth2",
+            "tooth1",
+        ]
+        assert [d["datasetName"] for d in catalog.datasets(type="derived", technique="PaNET01212")] == ["tooth2"]
+        assert len(catalog.datasets(proposal="2026-1")) == 6
+        assert catalog.datasets(text="tooth1", proposal="2026-2") == []
+
+
 def test_a_user_who_may_choose_no_pid(tmp_path: Path) -> None:
     with served(tmp_path) as server:
         record = make_record(finished(tmp_path))

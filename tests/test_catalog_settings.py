@@ -7,9 +7,12 @@ import pytest
 from pydantic import SecretStr
 
 from hpcdaas.catalog.address import base_url
+from hpcdaas.catalog.scicat import Scicat
 from hpcdaas.catalog.settings import CatalogSettings, load_settings, read_secret
 from hpcdaas.catalog.store import open_catalog
 from hpcdaas.catalog.token import Token
+from hpcdaas.cluster.poster import catalog_of
+from hpcdaas.cluster.site import load_site
 from hpcdaas.errors import InputError
 
 SECRET = "tr0ub4dor-secret"
@@ -129,3 +132,14 @@ def test_when_a_token_ends() -> None:
     for opaque in ("abc", "a.b.c", "a.e30.c", "..", "a.bnVsbA.c"):
         assert not Token.of(SecretStr(opaque)).ends(1e12)
     assert "e30" not in repr(token)
+
+
+def test_the_site_file_says_how_raw_scans_are_called(tmp_path: Path) -> None:
+    written(tmp_path, 'raw_pid = "mine.{scan}"\nowner_group = "p1"')
+    site = tmp_path / "site.toml"
+    told = ('name = "here"\n[catalog]\nuri = "https://scicat.example.org"\n', 'raw_pid = "{proposal}.{scan}"\n')
+    for text, expected in ((told[0], "mine.{scan}"), ("".join(told), "{proposal}.{scan}")):
+        site.write_text(text)
+        catalog = catalog_of(load_site(site), tmp_path / "state")
+        assert isinstance(catalog, Scicat)
+        assert (catalog.settings.raw_pid, catalog.settings.owner_group) == (expected, "p1")

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hpcdaas import lease
 from hpcdaas.errors import HpcdaasError, InputError
-from hpcdaas.io import lease
 from hpcdaas.io.nexus_result import Layout, VolumeFile
 from hpcdaas.io.partial import Partial, sweep
 from hpcdaas.safely import write_safely

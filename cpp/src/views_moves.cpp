@@ -3,6 +3,7 @@
 #include <cmath>
 #include <exception>
 
+#include "element.h"
 #include "views_parts.hpp"
 
 namespace hpcdaas {
@@ -201,20 +202,6 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
     return total(misfits);
 }
 
-namespace {
-
-// The step along two directions for one view: a 2×2 system, its diagonal enlarged.
-std::array<double, 2> solve(const Products& p, double regularization, bool object, bool probe) {
-    const double a = p.oo * (1 + regularization), d = p.pp * (1 + regularization);
-    if (!probe) return {a > 0 ? p.ox / a : 0, 0};
-    if (!object) return {0, d > 0 ? p.px / d : 0};
-    const double determinant = a * d - p.op * p.op;
-    if (!(determinant > 0)) return {0, 0};
-    return {(d * p.ox - p.op * p.px) / determinant, (a * p.px - p.op * p.ox) / determinant};
-}
-
-}  // namespace
-
 // A run of a group's sum for the object becomes its direction; for compact groups the sum is also added to that of all.
 void Views::direct(const Fields& fields, const LsqStep& step, const Sums& sums, float most, int y, int x0, int x1) {
     if (!step.object) return;
@@ -237,7 +224,8 @@ std::array<double, 2> Views::best_step(const Block& block, int i, const Fields& 
         level_.products(chi.row(q, 0), static_cast<std::ptrdiff_t>(chi.pitch), w, step_.data() + (w.object - fields.object),
                         probe_step_.data() + (w.probe - fields.probe), p);
     }
-    return solve(p, step.regularization, step.object, step.probe);
+    const Steps steps = best_steps(p, step.regularization, step.object, step.probe);
+    return {steps.object, steps.probe};
 }
 
 // In each group: χ; its directions ΔO and ΔP; the steps of all views along them; the move by the steps' means.

@@ -11,9 +11,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from hpcdaas.catalog import embedded_file
 from hpcdaas.catalog import embedded_rows as rows
 from hpcdaas.catalog.embedded_file import CatalogFile
-from hpcdaas.catalog.record import DerivedDataset, OrigDatablock, RawDataset, Record
+from hpcdaas.catalog.embedded_search import Query, find
+from hpcdaas.catalog.embedded_turn import Queue, Turn
+from hpcdaas.catalog.record import VERSION, DerivedDataset, OrigDatablock, RawDataset, Record
 from hpcdaas.errors import InputError
 
 
@@ -59,24 +62,41 @@ class EmbeddedCatalog:
         InputError
             If the file is no catalogue, or can't be written.
         """
-        # all that can be done before is: others wait while this one writes
-        raw, derived = _Ready(record.raw, record.raw_datablocks), _Ready(record.derived, record.derived_datablocks)
-        picture = record.thumbnail.model_dump_json() if record.thumbnail else None
+        run, queue, ticket = _Run(record), Queue(self.path), None
+        turn = Turn(self.path.parent)
+        try:
+            for _ in turn.waits(embedded_file.BUSY_TIMEOUT):
+                ticket = ticket or queue.put(record.model_dump_json())
+                if queue.is_done(ticket):
+                    return run.pid  # another process has taken it along
+            if not queue.is_done(ticket):
+                queue.say_done(self._register(run, queue.others(ticket)))
+            return run.pid
+        finally:
+            queue.remove(ticket)
+            turn.close()
+
+    def _register(self, run: _Run, others: dict[Path, str]) -> list[Path]:
+        """Put a run in, and those that others wait for; say which of these."""
+        runs = [(path, other) for path, text in others.items() if (other := _Run.read(text))]
+        with self._file.transaction(write=True, has_turn=True) as db:
+            run.put(db)
+            for _, other in runs:
+                other.put(db)
+        return [path for path, _ in runs]
+
+    def register_raw(self, raw: RawDataset, blocks: tuple[OrigDatablock, ...]) -> str:
+        """Put a raw scan in, once; one that is there stays as it is. Gives its pid; raises as `register`."""
+        ready = _Ready(raw, blocks)
         with self.transaction(write=True) as db:
-            if not db.execute("SELECT 1 FROM dataset WHERE pid = ?", (record.raw.pid,)).fetchone():
-                _insert(db, raw)
-            pid = record.derived.pid
-            known = db.execute("SELECT id, created FROM dataset WHERE pid = ?", (pid,)).fetchone()
-            if known and known["created"] >= record.derived.creationTime:
-                return pid
-            number = _insert(db, derived, known["id"] if known else None)
-            if picture:
-                rows.put_attachment(db, number, picture)
-            return pid
+            if rows.get_dataset(db, raw.pid) is None:
+                _insert(db, ready)
+        return raw.pid
 
     def datasets(
-        self, *, type: str | None = None, proposal: str | None = None, technique: str | None = None
-    ) -> list[dict[str, Any]]:
+        self, *, type: str | None = None, proposal: str | None = None, technique: str | None = None,
+        text: str = "", limit: int | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """List datasets, newest first.
 
         Parameters
@@ -87,6 +107,10 @@ class EmbeddedCatalog:
             Only those of this proposal.
         technique : str, optional
             Only those of this technique, by its PaNET pid's last part, for example ``PaNET01207``.
+        text : str, optional
+            Only those that hold all these words, each at least as the beginning of one.
+        limit : int, optional
+            The newest so many.
 
         Returns
         -------
@@ -101,13 +125,9 @@ class EmbeddedCatalog:
         if self._optional and self._file.missing():
             return []
         wanted = {"type": type, "proposal": proposal, "technique": technique}
-        wanted = {column: value for column, value in wanted.items() if value is not None}
-        where = " AND ".join(f"{column} = :{column}" for column in wanted) or "1"
-        with self.transaction() as db:
-            found = db.execute(
-                f"SELECT * FROM dataset JOIN document USING (id) WHERE {where} ORDER BY created DESC, type, pid", wanted
-            )
-            return [rows.document_of(row) for row in found]
+        conditions = [(f"dataset.{column} = ?", [value]) for column, value in wanted.items() if value is not None]
+        order = (("creationTime", True), ("type", False))
+        return [rows.document_of(row) for row in find(self, Query(conditions, text, order, limit=limit))]
 
     def dataset(self, pid: str) -> dict[str, Any]:
         """Give one dataset with its files, picture and links.
@@ -137,6 +157,37 @@ class EmbeddedCatalog:
             found.setdefault("inputDatasets", [])
             found["derivedDatasets"] = rows.outputs_of(db, row["pid"])
             return found
+
+
+class _Run:
+    """A run as it is written: all that can be done before others have to wait is done."""
+
+    def __init__(self, record: Record) -> None:
+        self.raw, self.derived = record.raw, record.derived
+        self.pid = record.derived.pid
+        self._ready = _Ready(record.raw, record.raw_datablocks), _Ready(record.derived, record.derived_datablocks)
+        self._picture = record.thumbnail.model_dump_json() if record.thumbnail else None
+
+    @classmethod
+    def read(cls, text: str) -> _Run | None:
+        """Read what another process has put down; None where this program doesn't understand it."""
+        try:
+            record = Record.model_validate_json(text)
+        except ValueError:
+            return None
+        return cls(record) if record.version <= VERSION else None
+
+    def put(self, db: sqlite3.Connection) -> None:
+        """Put it in; where the derived dataset is there, only if this one is newer."""
+        raw, derived = self._ready
+        if not db.execute("SELECT 1 FROM dataset WHERE pid = ?", (self.raw.pid,)).fetchone():
+            _insert(db, raw)
+        known = db.execute("SELECT id, created FROM dataset WHERE pid = ?", (self.pid,)).fetchone()
+        if known and known["created"] >= self.derived.creationTime:
+            return
+        number = _insert(db, derived, known["id"] if known else None)
+        if self._picture:
+            rows.put_attachment(db, number, self._picture)
 
 
 class _Ready:

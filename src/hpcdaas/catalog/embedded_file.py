@@ -8,21 +8,17 @@ there whole or not at all.
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from hpcdaas.catalog.embedded_schema import is_current, make_current
+from hpcdaas.catalog.embedded_turn import in_turn
 from hpcdaas.errors import HpcdaasError, InputError
 
 #: How long to wait while other processes write, seconds.
 BUSY_TIMEOUT = 60.0
-#: The longest and the shortest time between two tries to begin to write, seconds: of the order of one
-#: commit. SQLite's own waiting goes up to 100 ms between tries, and the disk stands idle meanwhile.
-_LONG, _SHORT = 2e-3, 2e-4
 
 
 class CatalogFile:
@@ -49,13 +45,15 @@ class CatalogFile:
             return not self.path.is_symlink()
 
     @contextmanager
-    def transaction(self, write: bool = False) -> Iterator[sqlite3.Connection]:
+    def transaction(self, write: bool = False, has_turn: bool = False) -> Iterator[sqlite3.Connection]:
         """Run one transaction: whole, or, where an error is raised in it, not at all.
 
         Parameters
         ----------
         write : bool
             Whether it writes; then it is the only one that does at this time.
+        has_turn : bool
+            Whether the caller has the `Turn` to write.
 
         Yields
         ------
@@ -75,10 +73,11 @@ class CatalogFile:
             raise InputError(f"{self.path} is a folder, not a catalogue.", "Give the name of a file in it.")
         db = None
         try:
-            db = self._take(write)
-            self._begin(db, write)
-            yield db
-            db.execute("COMMIT")
+            with in_turn(self.path.parent, BUSY_TIMEOUT) if write and not has_turn else nullcontext():
+                db = self._take(write)
+                self._begin(db, write)
+                yield db
+                db.execute("COMMIT")
         except sqlite3.Error as error:
             raise self._explain(error) from error
         except BaseException:
@@ -125,7 +124,7 @@ class CatalogFile:
         if write:
             db.execute("PRAGMA journal_mode = DELETE")
             db.execute("PRAGMA synchronous = FULL")
-            _begin_to_write(db)
+            db.execute("BEGIN IMMEDIATE")
             if not is_current(db, self.path):
                 make_current(db)
             return
@@ -152,20 +151,3 @@ class CatalogFile:
         if code == sqlite3.SQLITE_BUSY:
             return HpcdaasError(f"The catalogue {self.path} is in use by another process.", "Try again later.")
         return HpcdaasError(f"The catalogue {self.path}: {error}.")
-
-
-def _begin_to_write(db: sqlite3.Connection) -> None:
-    """Wait for the right to write, but not as long between two tries as SQLite would."""
-    deadline = time.monotonic() + BUSY_TIMEOUT
-    db.execute("PRAGMA busy_timeout = 0")
-    try:
-        while True:
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-            time.sleep(random.uniform(_SHORT, _LONG))
-    finally:
-        db.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT * 1000)}")

@@ -12,6 +12,7 @@ import json
 import re
 import sqlite3
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -102,18 +103,31 @@ def count(catalog: Transactions, query: Query) -> int:
         return int(db.execute(f"SELECT count(*) FROM {_tables(query)} WHERE {sql}", values).fetchone()[0])
 
 
-def values_of(catalog: Transactions, column: str, query: Query) -> list[tuple[str, int]]:
-    """Give the values that `proposal`, `technique` or `type` has among the datasets asked for, and how often."""
-    assert column in ("proposal", "technique", "type", "owner_group")
+def values_of(catalog: Transactions, columns: Sequence[str], query: Query) -> dict[str, list[tuple[str, int]]]:
+    """Give the values that some columns have among the datasets asked for, and how often, sorted.
+
+    Parameters
+    ----------
+    catalog : Transactions
+    columns : sequence of str
+        Of `proposal`, `technique`, `type`, `owner_group`.
+    query : Query
+    """
+    assert set(columns) <= {"proposal", "technique", "type", "owner_group"}
     _prepare(catalog, query)
+    names = ", ".join(f"dataset.{column}" for column in columns)
     with catalog.transaction() as db:
         sql, values = _where(db, query)
-        found = db.execute(
-            f"SELECT dataset.{column} AS value, count(*) AS number FROM {_tables(query)}"
-            f" WHERE {sql} AND value IS NOT NULL GROUP BY value ORDER BY value",
-            values,
-        )
-        return [(row["value"], row["number"]) for row in found]
+        # all rows are gone over once for all columns; there are few different groups of values
+        groups = db.execute(
+            f"SELECT {names}, count(*) AS number FROM {_tables(query)} WHERE {sql} GROUP BY {names}", values
+        ).fetchall()
+    found: dict[str, Counter[str]] = {column: Counter() for column in columns}
+    for row in groups:
+        for column in columns:
+            if row[column] is not None:
+                found[column][row[column]] += row["number"]
+    return {column: sorted(counted.items()) for column, counted in found.items()}
 
 
 def _prepare(catalog: Transactions, query: Query) -> None:
@@ -177,7 +191,9 @@ def bring_up_to_date(catalog: Transactions) -> None:
             db.execute(_INDEX)
             new = db.execute(f"SELECT * FROM {_JOINED} WHERE indexed = 0").fetchall()
             db.executemany("DELETE FROM words WHERE rowid = ?", [(row["id"],) for row in new])
-            db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", [(row["id"], text_of(row)) for row in new])
+            # folded as questions are: the index itself keeps a ß, and its accents differ from ours
+            folded = [(row["id"], " ".join(_words(text_of(row)))) for row in new]
+            db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", folded)
             db.executemany("UPDATE dataset SET indexed = 1 WHERE id = ?", [(row["id"],) for row in new])
     except HpcdaasError:  # read only, full or busy: what the index lacks is looked through
         return

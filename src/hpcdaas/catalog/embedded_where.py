@@ -5,6 +5,7 @@ Nothing of a filter gets into the SQL text: names of fields become bound JSON pa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ _LISTS_OF_OBJECTS = ("techniques", "relationships")
 _COMPARE = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _PATTERNS = {"like", "ilike", "regexp", "regex"}
 _DEEPEST, _MOST = 8, 200
-_WILDCARDS = 4
+_WILDCARDS, _ALTERNATIVES = 4, 8
 
 Condition = tuple[str, list[Any]]
 
@@ -140,18 +141,33 @@ def _tested(key: str, test: Callable[[str], Condition], objects: bool = False) -
 
 
 def _like(key: str, value: Any, case: bool) -> Condition:
-    """Hold a field against a pattern of plain text, ``%`` or ``.*`` for anything, ``^`` and ``$`` at the ends.
+    """Hold a field against a pattern: plain text, ``.*`` or ``%`` for anything, ``^`` and ``$`` at the ends, ``(a|b)``.
 
     Regular expressions beyond that can take time without bound, and aren't understood.
     """
     if not isinstance(value, str):
         raise BadFilter(f"the pattern for {key[:80]} must be a string")
-    start, end = value.startswith("^"), value.endswith("$")
-    pieces = value[int(start) : len(value) - int(end)].replace(".*", "%").split("%")
+    return _joined([_plain_like(key, pattern, case) for pattern in _alternatives(key, value)], "OR")
+
+
+def _alternatives(key: str, pattern: str) -> list[str]:
+    """Write a pattern with groups of alternatives, ``(^|/)beginning``, as several without."""
+    found = [""]
+    for piece in re.split(r"(\([^()]*\))", pattern):
+        choices = piece[1:-1].split("|") if piece.startswith("(") and piece.endswith(")") else [piece]
+        found = [before + choice for before in found for choice in choices]
+        if len(found) > _ALTERNATIVES:
+            raise BadFilter(f"the pattern for {key[:80]} has more than {_ALTERNATIVES} alternatives")
+    return found
+
+
+def _plain_like(key: str, pattern: str, case: bool) -> Condition:
+    start, end = pattern.startswith("^"), pattern.endswith("$")
+    pieces = pattern[int(start) : len(pattern) - int(end)].replace(".*", "%").split("%")
     if len(pieces) - 1 > _WILDCARDS:
         raise BadFilter(f"the pattern for {key[:80]} has more than {_WILDCARDS} wildcards")
-    if any(set("\\[](){}|*+?") & set(piece) for piece in pieces):
-        raise BadFilter(f"the pattern for {key[:80]} may hold plain text, .* or %, ^ and $")
+    if any(set("\\[](){}|*+?^$") & set(piece) for piece in pieces):
+        raise BadFilter(f"the pattern for {key[:80]} may hold plain text, .* or %, ^ and $ at the ends, (a|b)")
     pieces = ([] if start else [""]) + pieces + ([] if end else [""])
     if case:
         return _tested(key, lambda x: (f"{x} GLOB ?", ["*".join(pieces)]))

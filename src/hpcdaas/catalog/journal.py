@@ -2,7 +2,8 @@
 
 A request may be stored by the server although its answer never came. Each try is written down, and synced,
 before it goes out; after a crash, or where the catalogue may not be read, the journal tells whether what is there
-is ours. One process at a time works on a run: the journal is locked meanwhile.
+is ours. An answer is written down at once, and synced with the next try: one that a power failure takes away counts
+as a try that was never answered. One process at a time works on a run: the journal is locked meanwhile.
 """
 
 from __future__ import annotations
@@ -93,12 +94,13 @@ class Journal:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def note(self, what: str, state: str, **facts: Any) -> None:
-        """Write an entry down; it is on the disk when this returns."""
+    def note(self, what: str, state: str, *, sync: bool = True, **facts: Any) -> None:
+        """Write an entry down; it is on the disk when this returns, unless it need not be."""
         entry = {"what": what, "state": state, **facts, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
         try:
             os.write(self._descriptor, json.dumps(entry).encode() + b"\n")
-            os.fsync(self._descriptor)
+            if sync:
+                os.fdatasync(self._descriptor)
         except OSError as error:
             raise HpcdaasError(f"The journal {self._path} can't be written: {error.strerror}.") from error
         self._entries.append(entry)
@@ -136,7 +138,8 @@ class Trying:
 
     def answered(self, status: int) -> None:
         """Say what came back."""
-        self._journal.note(self._what, "stored" if 200 <= status < 300 else "refused", **self._facts)
+        state = "stored" if 200 <= status < 300 else "refused"
+        self._journal.note(self._what, state, sync=False, **self._facts)
 
 
 def read_entries(content: bytes) -> list[dict[str, Any]]:

@@ -34,6 +34,9 @@ FILES_PER_BLOCK = 20_000
 #: How much of a log goes into a record, characters from its end.
 LOG_END = 50_000
 
+#: What is in the picture of a result.
+_PICTURES = {"tomography": "the middle slice", "ptychography": "phase of the object"}
+
 #: Raw metadata that have a field of their own in a dataset.
 _FIELDS = {
     "title": "description",
@@ -93,7 +96,7 @@ def make_record(
         thumbnail=None
         if thumbnail is None
         else Attachment(
-            caption=f"{_name(result.path.stem)}: middle of the reconstruction",
+            caption=f"{_name(result.path.stem)}: {_PICTURES.get(result.raw.technique, 'the reconstruction')}",
             thumbnail="data:image/png;base64," + base64.b64encode(thumbnail).decode(),
         ),
     )

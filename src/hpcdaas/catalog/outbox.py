@@ -82,7 +82,7 @@ def records(places: Iterable[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for place in places:
-        if place.is_dir() and not record_path(place).exists():
+        if place.is_dir() and not (place.name and record_path(place).exists()):  # "." and "/" have no name
             found |= dict.fromkeys(_in_folder(place))
         elif is_record(place) and place.exists():
             found[place] = None

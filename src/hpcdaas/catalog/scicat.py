@@ -159,20 +159,27 @@ class Scicat:
     # looking
 
     def datasets(
-        self, *, type: str | None = None, proposal: str | None = None, technique: str | None = None
-    ) -> list[dict[str, Any]]:
+        self, *, type: str | None = None, proposal: str | None = None, technique: str | None = None,
+        text: str = "", limit: int | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
         """List datasets that the account may read, newest first, at most `MOST`; see `Store`."""
-        where = {"type": type, "proposalId": proposal}
-        where = {key: value for key, value in where.items() if value is not None}
+        where = {key: value for key, value in {"type": type, "proposalId": proposal}.items() if value is not None}
+        most = MOST if limit is None else min(limit, MOST)
         found: list[dict[str, Any]] = []
-        while len(found) < MOST:
-            limits = {"limit": PAGE, "skip": len(found), "order": "creationTime:desc"}
-            page = self._read("/api/v3/datasets", filter=json.dumps({"where": where, "limits": limits}))
-            found += page
-            if len(page) < PAGE:
+        for skip in range(0, MOST, PAGE):
+            page = self._page(where, text, skip)
+            # techniques are lists of objects, which backends filter in different ways
+            found += [d for d in page if technique is None or technique in _techniques(d)]
+            if len(page) < PAGE or len(found) >= most:
                 break
-        wanted = [d for d in found if technique is None or technique in _techniques(d)]
-        return sorted((_complete(d) for d in wanted), key=lambda d: str(d["creationTime"]), reverse=True)
+        return sorted((_complete(d) for d in found), key=lambda d: str(d["creationTime"]), reverse=True)[:most]
+
+    def _page(self, where: Mapping[str, str], text: str, skip: int) -> list[dict[str, Any]]:
+        limits = {"limit": PAGE, "skip": skip, "order": "creationTime:desc"}
+        if not text:
+            return self._read("/api/v3/datasets", filter=json.dumps({"where": where, "limits": limits}))
+        fields = {"text": text, **{key: [value] for key, value in where.items()}}
+        return self._read("/api/v3/datasets/fullquery", fields=json.dumps(fields), limits=json.dumps(limits))
 
     def dataset(self, pid: str) -> dict[str, Any]:
         """Give one dataset with files, pictures and links; see `Store`.

@@ -8,9 +8,10 @@ files last. A dataset with all its files is whole.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,9 +22,12 @@ import stamina
 from hpcdaas.catalog import scicat_bodies as bodies
 from hpcdaas.catalog.journal import Journal, digest
 from hpcdaas.catalog.outcome import NotYet, Refused, Uncertain, Unreachable
-from hpcdaas.catalog.record import Attachment, DataFile, OrigDatablock
+from hpcdaas.catalog.record import Attachment, OrigDatablock
+from hpcdaas.catalog.scicat_files import Listed, listed, missing
 from hpcdaas.catalog.scicat_http import Answer, Connection
 from hpcdaas.catalog.scicat_wanted import Wanted, value_of
+
+_LOG = logging.getLogger(__name__)
 
 #: Seconds after which a dataset that somebody else began, and left without its files, is completed by us.
 TAKEN_OVER = 120.0
@@ -31,9 +35,6 @@ TAKEN_OVER = 120.0
 PICTURE_TRIES = 4
 #: Seconds between two looks whether the server has stored what it never answered.
 PAUSE = 0.1
-
-#: Files of a dataset by their path; None where they may not be read.
-Listed = dict[str, DataFile] | None
 
 
 class _Growing(NotYet):
@@ -75,11 +76,10 @@ class Placer:
         pid, fresh, ours = self._dataset(wanted, journal)
         route = f"/api/v3/datasets/{quote(pid, safe='')}"
         there: Listed = {} if fresh else self._begun(route, pid, wanted, ours)
-        if there is not None and not any(self._missing(block, there, pid) for block in wanted.files) and wanted.files:
+        if there is not None and not any(missing(block, there, pid) for block in wanted.files) and wanted.files:
             return pid
-        if wanted.picture and len(wanted.picture.thumbnail) <= bodies.LARGEST_PICTURE:
-            with suppress(Unreachable):  # a dataset without its picture is whole; a server that is away tells the files
-                self._picture(route, wanted.picture, wanted.owned, journal, fresh)
+        if wanted.picture:
+            self._try_picture(route, wanted.picture, wanted.owned, journal, fresh)
         for block in wanted.files:
             self._files(route, pid, block, journal, there)
         return pid
@@ -199,40 +199,11 @@ class Placer:
         """List the files of a dataset that is there; let somebody else finish it who is at it."""
         for _, attempt in self._tries(_Growing):
             with attempt:
-                there = self._listed(route, pid)
-                whole = there is not None and not any(self._missing(block, there, pid) for block in wanted.files)
+                there = listed(self.http, route, pid)
+                whole = there is not None and not any(missing(block, there, pid) for block in wanted.files)
                 if not ours and not whole:
                     self._wait_for_others(route)
         return there
-
-    def _listed(self, route: str, pid: str) -> Listed:
-        """List the files that the dataset has; None where they may not be read."""
-        answer = self.http.get(f"{route}/origdatablocks")
-        if not answer.good or not isinstance(answer.content, list):
-            return None
-        found: dict[str, DataFile] = {}
-        for block in answer.content:
-            for entry in block["dataFileList"]:
-                file = DataFile(path=entry["path"], size=entry["size"], time=entry["time"], chk=entry.get("chk"))
-                if file.path in found:
-                    raise Refused(
-                        f"The catalogue lists {file.path} twice in {pid}.", "Its operator can remove a block."
-                    )
-                found[file.path] = file
-        return found
-
-    def _missing(self, block: OrigDatablock, there: Mapping[str, DataFile], pid: str) -> list[DataFile]:
-        missing = []
-        for file in block.dataFileList:
-            known = there.get(file.path)
-            if known is None:
-                missing.append(file)
-            elif known.size != file.size or (known.chk and file.chk and known.chk != file.chk):
-                raise Refused(
-                    f"The catalogue has another {file.path} in {pid}: the result was made again since.",
-                    "Remove that dataset from the catalogue, or reconstruct into another result.",
-                )
-        return missing
 
     def _wait_for_others(self, route: str) -> None:
         """Let somebody else finish; one that hasn't for long has died."""
@@ -245,9 +216,23 @@ class Placer:
         if age < TAKEN_OVER:
             raise _Growing("Another process is registering this dataset.", "It goes on by itself.")
 
-    def _picture(
+    def _try_picture(
         self, route: str, wanted: Attachment, owned: bodies.Whose, journal: Journal, fresh: bool
     ) -> None:  # fmt: skip
+        """Post the picture; a dataset without it is whole all the same, and so what is wrong is only said."""
+        try:
+            weight = len(wanted.thumbnail)
+            if weight > bodies.LARGEST_PICTURE:
+                wrong = f"it has {weight / 1000:.0f} kB, at most {bodies.LARGEST_PICTURE / 1000:.0f} are taken"
+            else:
+                wrong = self._picture(route, wanted, owned, journal, fresh)
+        except Unreachable as error:  # a server that is away tells the files
+            wrong = error.message.rstrip(".")
+        if wrong:
+            _LOG.warning("The picture '%s' isn't in the catalogue: %s.", wanted.caption, wrong)
+
+    def _picture(self, route: str, wanted: Attachment, owned: bodies.Whose, journal: Journal, fresh: bool) -> str:
+        """Post the picture, or say why the server doesn't take it."""
         body = bodies.picture(wanted.caption, wanted.thumbnail, owned)
         facts = {"route": route, "hash": digest(body)}
 
@@ -260,18 +245,18 @@ class Placer:
         for tried, attempt in self._tries(Uncertain, most=PICTURE_TRIES):
             with attempt:
                 if (tried or not fresh) and self._looked(tried, there):
-                    return
+                    return ""
                 trace = journal.trace("picture", **facts)
-                # refused or not: a dataset without its picture is whole all the same
-                self.http.post(f"{route}/attachments", body, again=False, trace=trace)
+                answer = self.http.post(f"{route}/attachments", body, again=False, trace=trace)
+        return "" if answer.good else f"{answer.reason} ({answer.status})"
 
     def _files(self, route: str, pid: str, block: OrigDatablock, journal: Journal, there: Listed) -> None:
         for tried, attempt in self._tries(Uncertain):
             with attempt:
                 for _ in range(tried):
                     time.sleep(PAUSE)
-                    there = self._listed(route, pid)
-                for body in bodies.blocks(self._missing(block, there or {}, pid), block.chkAlg):
+                    there = listed(self.http, route, pid)
+                for body in bodies.blocks(missing(block, there or {}, pid), block.chkAlg):
                     self._block(route, pid, body, journal, readable=there is not None)
 
     def _block(self, route: str, pid: str, body: Mapping[str, Any], journal: Journal, readable: bool) -> None:

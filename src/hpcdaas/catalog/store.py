@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hpcdaas.errors import InputError
 
 if TYPE_CHECKING:
-    from hpcdaas.catalog.record import Record
+    from hpcdaas.catalog.record import OrigDatablock, RawDataset, Record
     from hpcdaas.catalog.settings import CatalogSettings, Rule
 
 
@@ -20,10 +20,15 @@ class Store(Protocol):
         """Put a run in, once; give the pid of its derived dataset."""
         ...
 
+    def register_raw(self, raw: RawDataset, blocks: tuple[OrigDatablock, ...]) -> str:
+        """Put a raw scan in, once; give its pid."""
+        ...
+
     def datasets(
-        self, *, type: str | None = None, proposal: str | None = None, technique: str | None = None
-    ) -> list[dict[str, Any]]:
-        """List datasets, newest first."""
+        self, *, type: str | None = None, proposal: str | None = None, technique: str | None = None,
+        text: str = "", limit: int | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """List datasets, newest first; see `hpcdaas.catalog.embedded.EmbeddedCatalog.datasets`."""
         ...
 
     def dataset(self, pid: str) -> dict[str, Any]:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hpcdaas.catalog.outcome import Outcome
-    from hpcdaas.catalog.scicat import Scicat
-    from hpcdaas.catalog.store import Store
 
 app = typer.Typer(
     help="Look into the catalogue of datasets, and register what it lacks. The login for SciCat and whose the datasets "
@@ -44,10 +42,12 @@ def list_(
     catalog: Uri = None,
     type_: Annotated[str | None, typer.Option("--type", help="Only raw or derived.", show_default=False)] = None,
     proposal: Annotated[str | None, typer.Option("--proposal", help="Only this proposal.", show_default=False)] = None,
+    search: Annotated[str, typer.Option("--search", help="Only those with all these words.", show_default=False)] = "",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The newest so many.", show_default=False)] = None,
     json_: Json = False,
 ) -> None:
     """List the datasets, newest first."""
-    found = open_catalog(catalog).datasets(type=type_, proposal=proposal)
+    found = open_catalog(catalog).datasets(type=type_, proposal=proposal, text=search, limit=limit)
     if json_:
         typer.echo(json.dumps(found, indent=1))
         return
@@ -68,7 +68,8 @@ def list_(
             bytes_for_people(dataset["size"]),
         )
     console = Console()
-    console.print(table if found else "The catalogue is empty.")
+    asked = type_ or proposal or search
+    console.print(table if found else "No dataset is like that." if asked else "The catalogue is empty.")
 
 
 @app.command()
@@ -105,8 +106,7 @@ def register(
     store = open_catalog(catalog)
     record = file if is_record(file) else record_path(file)
     if not record.exists():
-        scicat = _scicat(store, "takes raw scans with the results that are made of them")
-        pid = scicat.register_raw(*_raw(file))
+        pid = store.register_raw(*_raw(file))
         typer.echo(json.dumps({"file": str(file), "pid": pid}) if json_ else f"{file}: registered as {pid}")
         return
     _tell([(record, deliver_one(record, store))], json_)
@@ -184,16 +184,13 @@ def retrieve(
 
 
 def _job(kind: str, pid: str, catalog: str | None, as_json: bool) -> None:
-    job = _scicat(open_catalog(catalog), "has no archive").job(kind, pid)
-    typer.echo(json.dumps({"job": job}) if as_json else f"The site was asked to {kind} it: job {job}.")
-
-
-def _scicat(store: Store, otherwise: str) -> Scicat:
     from hpcdaas.catalog.scicat import Scicat
 
+    store = open_catalog(catalog)
     if not isinstance(store, Scicat):
-        raise InputError(f"The embedded catalogue {otherwise}.", "Give a SciCat: --catalog https://...")
-    return store
+        raise InputError("The embedded catalogue has no archive.", "Give a SciCat: --catalog https://...")
+    job = store.job(kind, pid)
+    typer.echo(json.dumps({"job": job}) if as_json else f"The site was asked to {kind} it: job {job}.")
 
 
 def _facts(dataset: dict[str, Any]) -> Table:

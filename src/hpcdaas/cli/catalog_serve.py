@@ -68,7 +68,7 @@ def serve(
     store = _embedded(catalog)
     settings = _settings(read_accounts(accounts) if accounts else None, generation, pid_pattern)
     tls = _tls(certificate, key)
-    _check_host(host, has_accounts=accounts is not None)
+    _check_host(host, accounts is not None, tls is not None)
     app = make_app(store, settings)
     listening = open_socket(host, port)
     # the name that was given: a certificate is for that
@@ -138,7 +138,7 @@ def _tls(certificate: Path | None, key: Path | None) -> tuple[str, str] | None:
     return str(certificate), str(key)
 
 
-def _check_host(host: str, has_accounts: bool) -> None:
+def _check_host(host: str, has_accounts: bool, has_tls: bool) -> None:
     from hpcdaas.catalog.serve.app import is_loopback
 
     if not has_accounts and not is_loopback(host):
@@ -146,6 +146,8 @@ def _check_host(host: str, has_accounts: bool) -> None:
             f"Without accounts a catalogue is served on this machine only, not on {host}.",
             "Make some with 'hpcdaas catalog account NAME --accounts FILE', and give --accounts FILE.",
         )
+    if not has_tls and not is_loopback(host):
+        typer.echo("Without --certificate and --key passwords go over the network in plain text.", err=True)
 
 
 def _password(name: str) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
@@ -12,6 +16,7 @@ from hpcdaas.errors import InputError
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from hpcdaas.catalog.store import Store
     from hpcdaas.pipeline.options import Watcher
     from hpcdaas.result import Result
 
@@ -31,9 +36,32 @@ def demo(
     halves = (("demo", "nxs", demo_tomography), ("ptycho", "cxi", demo_ptychography))
     with watching(quiet=False) as watcher:
         _recipes(folder, {f"{name}.toml": half.RECIPE for name, _, half in halves})
-        for name, ending, half in halves:
-            _one(folder, name, ending, half, watcher)
+        with _catalogue(folder / "catalog.db", watcher) as catalog:
+            for name, ending, half in halves:
+                _one(folder / name, ending, half, watcher, catalog)
     print(f"\nCatalogue       hpcdaas catalog list --catalog {folder / 'catalog.db'}")
+    print(f"in a browser    hpcdaas catalog serve --catalog {folder / 'catalog.db'}")
+
+
+@contextmanager
+def _catalogue(path: Path, watcher: Watcher) -> Iterator[Store]:
+    """Serve a catalogue for as long as the demo takes, and give what talks to it as to a facility's."""
+    from hpcdaas.catalog.embedded import EmbeddedCatalog
+    from hpcdaas.catalog.scicat import Scicat
+    from hpcdaas.catalog.serve.accounts import Account, Accounts, hashed
+    from hpcdaas.catalog.serve.app import Settings, make_app
+    from hpcdaas.catalog.serve.listen import serving
+    from hpcdaas.catalog.settings import CatalogSettings
+
+    password = token_hex(16)
+    account = Account(role="admin", groups=("demo",), password=hashed(password))
+    told = {"username": "demo", "password": password, "owner": "the demo", "owner_group": "demo",
+            "contact_email": "demo@example.org", "register_raw": True}  # fmt: skip
+    app = make_app(EmbeddedCatalog(path), Settings(accounts=Accounts(accounts={"demo": account})))
+    # what was sent needs remembering no longer than the server lives: everything can be read back from it
+    with TemporaryDirectory() as state, serving(app) as url:
+        watcher.say(f"The catalogue {path} is at {url} until the demo ends.")
+        yield Scicat(url, CatalogSettings.model_validate(told), state=Path(state))
 
 
 def _recipes(folder: Path, recipes: dict[str, str]) -> None:
@@ -47,18 +75,24 @@ def _recipes(folder: Path, recipes: dict[str, str]) -> None:
         raise InputError(f"The demo can't write into {folder}: {error.strerror}.", "Choose another -o.") from error
 
 
-def _one(folder: Path, name: str, ending: str, half: ModuleType, watcher: Watcher) -> None:
-    """Take one scan the whole way."""
+def _one(place: Path, ending: str, half: ModuleType, watcher: Watcher, catalog: Store) -> None:
+    """Take one scan the whole way; `place`: its path without the ending."""
     from hpcdaas import load_recipe, pipeline
     from hpcdaas.backend.cpu import available_threads
+    from hpcdaas.catalog.outbox import deliver_one
+    from hpcdaas.catalog.outcome import Delivered
+    from hpcdaas.catalog.record import record_path
     from hpcdaas.view.report import make_report
 
-    scan, recipe, out = (folder / f"{name}.{end}" for end in (ending, "toml", "h5"))
+    scan, recipe, out = (place.with_suffix(f".{end}") for end in (ending, "toml", "h5"))
     watcher.say(f"Simulating {scan}.")
     shape, simulation = half.simulate(scan, available_threads())
     watcher.say(f"{scan} holds {shape}.")
-    catalog = str(folder / "catalog.db")
-    result = pipeline.reconstruct(scan, load_recipe(recipe), out, watcher=watcher, overwrite=True, catalog=catalog)
+    result = pipeline.reconstruct(scan, load_recipe(recipe), out, watcher=watcher, overwrite=True, deliver=False)
+    outcome = deliver_one(record_path(out), catalog)
+    watcher.say(
+        f"Registered as {outcome.pid}." if isinstance(outcome, Delivered) else f"Not registered: {outcome.reason}"
+    )
     watcher.say("Writing the report, comparing with the truth.")
     report = make_report(out)
     _tell(

@@ -37,6 +37,7 @@ def _environment() -> jinja2.Environment:
     )  # fmt: skip
     made.filters |= {
         "moment": shown.moment, "bytes": shown.bytes_for_people, "inpath": lambda text: quote(text, safe=""),
+        "number": "{:,}".format,
     }  # fmt: skip
     made.globals["techniques"] = shown.TECHNIQUES
     return made
@@ -59,6 +60,7 @@ def error_page(request: Request, status: int, message: str | list[str]) -> Respo
     if status == 403 and not user.known:
         return RedirectResponse("/login", 303)
     told = " ".join(message) if isinstance(message, list) else message
+    told = "There is no such page." if told == HTTPStatus.NOT_FOUND.phrase else told
     title = {403: "Not yours to see", 404: "Not here"}.get(status, HTTPStatus(status).phrase)
     return render("error.html", status, user=user, gate=gate, title=title, message=told)
 
@@ -95,7 +97,7 @@ def list_page(
     return render(
         "list.html", datasets=_summaries(service, found), total=total, first=query.skip + 1, number=number,
         last=query.skip + len(found), pages=max(-(-total // PAGE), 1), given=given, user=user, gate=gate,
-        choices={name: search.values_of(catalog, name, everything) for name in chosen},
+        choices=search.values_of(catalog, list(chosen), everything),
         link=lambda other: "/?" + urlencode({k: v for k, v in {**given, "page": other}.items() if v}),
     )  # fmt: skip
 

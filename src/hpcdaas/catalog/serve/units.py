@@ -39,6 +39,11 @@ def with_si(metadata: Any) -> Any:
     return {key: with_si(item) for key, item in metadata.items()}
 
 
+def warm_up() -> None:
+    """Load the table of units, which takes half a second, before somebody waits for it."""
+    _scale("m")
+
+
 def _convert(value: float, unit: str) -> tuple[float, str] | None:
     scale = _scale(unit.strip())
     if scale is None:
