@@ -50,6 +50,15 @@ def _accounted() -> Iterator[Cluster]:
 
 
 @pytest.fixture
+def accounted(_accounted: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """Give a cluster with accounting; this process and its children see it."""
+    for name in ("SLURM_CONF", "PATH"):
+        monkeypatch.setenv(name, _accounted.environment[name])
+    yield _accounted
+    _accounted.repair()
+
+
+@pytest.fixture
 def desk(tmp_path: Path, slurm: Cluster) -> Desk:
     """Give a user's folder on the cluster."""
     return Desk(tmp_path, slurm)

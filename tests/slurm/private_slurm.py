@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import accounting
 from keeper import descendants, kill
 
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -72,26 +73,6 @@ PartitionName=low Nodes=node1,node2 MaxTime=UNLIMITED DefaultTime=10 PriorityTie
 """
 NODE = "Sockets=1 CoresPerSocket=4 ThreadsPerCore=1 RealMemory=4000 Gres=gpu:2"
 GPUS = "Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n"
-#: Parts of the configuration with accounting.
-ACCOUNTED = """
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={port}
-AccountingStorageEnforce=associations,limits,qos
-"""
-DBD = """
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
-DbdHost={host}
-DbdAddr=127.0.0.1
-DbdPort={port}
-SlurmUser={user}
-PidFile={folder}/slurmdbd.pid
-StorageType=accounting_storage/mysql
-StorageHost=localhost
-StorageUser=root
-StorageLoc=slurm
-"""
 
 
 class CannotStart(Exception):
@@ -214,7 +195,8 @@ class Cluster:
         CannotStart
             With the reason, if this machine can't do it.
         """
-        missing = [each for each in PROGRAMS if not shutil.which(each, path=PATH)]
+        wanted = (*PROGRAMS, *(accounting.PROGRAMS if self.accounting else ()))
+        missing = [each for each in wanted if not shutil.which(each, path=PATH)]
         if missing:
             raise CannotStart(f"{', '.join(missing)} missing: apt-get install slurm-wlm munge")
         try:
@@ -231,7 +213,7 @@ class Cluster:
         self._write_files()
         self._start_munged()
         if self.accounting:
-            self._start_accounting()
+            accounting.start(self.folder, self._ports[3], PATH, self._launch, eventually, self.command)
         self._start_slurmctld()
         for node in NODES:
             self.start_slurmd(node, wait=False)
@@ -251,8 +233,9 @@ class Cluster:
     def _write_configuration(self) -> None:
         user, host = getpass.getuser(), socket.gethostname().partition(".")[0]
         text = CONFIGURATION.format(folder=self.folder, host=host, user=user, node=NODE, ports=self._ports)
-        text += ACCOUNTED.format(port=self._ports[3]) if self.accounting else ""
-        lines = [line for line in text.splitlines() if line.partition("=")[0] not in self.changes]
+        more = accounting.LINES.format(port=self._ports[3], folder=self.folder) if self.accounting else ""
+        told = {line.partition("=")[0] for line in more.splitlines()} | set(self.changes)
+        lines = [line for line in text.splitlines() if line.partition("=")[0] not in told] + more.splitlines()
         lines += [f"{key}={value}" for key, value in self.changes.items()]
         (self.folder / "slurm.conf").write_text("\n".join(lines) + "\n")
 
@@ -267,11 +250,11 @@ class Cluster:
         self._slurmctld = self._launch(["slurmctld", "-D"])
         eventually("slurmctld", self.answers)
 
-    def _launch(self, command: list[str], name: str = "") -> Daemon:
+    def _launch(self, command: list[str], name: str = "", **variables: str) -> Daemon:
         program = shutil.which(command[0], path=PATH)
         assert program
         log = self.folder / "log" / (name or command[0])
-        daemon = Daemon([program, *command[1:]], log, self.environment)
+        daemon = Daemon([program, *command[1:]], log, self.environment | variables)
         self._daemons.append(daemon)
         return daemon
 
