@@ -12,6 +12,7 @@ from hpcdaas.catalog import embedded, embedded_file, embedded_schema
 from hpcdaas.catalog.embedded import EmbeddedCatalog
 from hpcdaas.catalog.make import make_record
 from hpcdaas.catalog.record import Record
+from hpcdaas.catalog.settings import Ownership
 from hpcdaas.catalog.store import open_catalog
 from hpcdaas.errors import HpcdaasError, InputError
 
@@ -260,3 +261,19 @@ def test_uris(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with pytest.raises(InputError, match=message):
             open_catalog(uri)
+
+
+def test_a_rule_says_whose_a_run_is(tmp_path: Path) -> None:
+    asked = []
+
+    def rule(path: Path) -> Ownership:
+        asked.append(path)
+        return Ownership("p17", "A. Person", proposal="2026-1")
+
+    run = record(tmp_path)
+    catalog = EmbeddedCatalog(tmp_path / "catalog.db", rule=rule)
+    catalog.register(run)
+    for dataset in catalog.datasets():
+        assert (dataset["ownerGroup"], dataset["owner"], dataset["proposalId"]) == ("p17", "A. Person", "2026-1")
+        assert dataset.get("contactEmail") == run.raw.contactEmail
+    assert asked[0].name == run.raw_datablocks[0].dataFileList[0].path

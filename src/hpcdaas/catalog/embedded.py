@@ -16,7 +16,9 @@ from hpcdaas.catalog import embedded_rows as rows
 from hpcdaas.catalog.embedded_file import CatalogFile
 from hpcdaas.catalog.embedded_search import Query, find
 from hpcdaas.catalog.embedded_turn import Queue, Turn
+from hpcdaas.catalog.owned import owned
 from hpcdaas.catalog.record import VERSION, DerivedDataset, OrigDatablock, RawDataset, Record
+from hpcdaas.catalog.settings import Rule
 from hpcdaas.errors import InputError
 
 
@@ -30,10 +32,12 @@ class EmbeddedCatalog:
     optional : bool
         Whether a missing file counts as an empty catalogue when it is read. If not, it is an error:
         the name is then likely mistyped.
+    rule : Rule, optional
+        Says whose the scan at a path is. Default: as its file says.
     """
 
-    def __init__(self, path: Path, *, optional: bool = False) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, optional: bool = False, rule: Rule | None = None) -> None:
+        self.path, self._rule = path, rule
         self._file = CatalogFile(path)
         self._optional = optional
 
@@ -62,6 +66,7 @@ class EmbeddedCatalog:
         InputError
             If the file is no catalogue, or can't be written.
         """
+        record = owned(record, self._rule)
         run, queue, ticket = _Run(record), Queue(self.path), None
         turn = Turn(self.path.parent)
         try:

@@ -82,10 +82,10 @@ def open_catalog(
         return Scicat(base_url(uri or ""), settings or load_settings(), rule, state or state_folder(), patience)
     if separator and scheme != "sqlite":
         raise InputError(f"There is no kind of catalogue '{scheme}'.", "Give a path, sqlite:///PATH, or https://...")
-    return _embedded(uri, rest.removeprefix("/") if separator else uri)
+    return _embedded(uri, rest.removeprefix("/") if separator else uri, rule)
 
 
-def _embedded(uri: str | None, name: str | None) -> Store:
+def _embedded(uri: str | None, name: str | None, rule: Rule | None) -> Store:
     from hpcdaas.catalog.embedded import EmbeddedCatalog
 
     if name is None:
@@ -97,10 +97,10 @@ def _embedded(uri: str | None, name: str | None) -> Store:
                 f"The folder {path.parent} of your catalogue can't be made: {error.strerror or error}.",
                 "Say with --catalog where it shall be.",
             ) from error
-        return EmbeddedCatalog(path, optional=True)
+        return EmbeddedCatalog(path, optional=True, rule=rule)
     if not name.strip() or "\0" in name:
         raise InputError(f"'{uri}' names no file.", "Give a path, or sqlite:///PATH.")
     path = Path(name).expanduser()
     if not path.parent.is_dir():
         raise InputError(f"There is no folder {path.parent} for the catalogue.", "Make it, or give another --catalog.")
-    return EmbeddedCatalog(path)
+    return EmbeddedCatalog(path, rule=rule)

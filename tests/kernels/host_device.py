@@ -1,0 +1,182 @@
+"""A device on the host: the kernels as C++ (shim.h), NumPy's arrays, SciPy's FFTs, launches as on a GPU.
+
+It checks what a GPU wouldn't: number and types of arguments, arrays of the host where those of the device are due,
+writes outside an array. Memory that nobody has written to holds no numbers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.fft
+
+from hpcdaas.backend.cuda_device import BLOCK
+from hpcdaas.backend.cuda_kernels import folder
+
+HERE = Path(__file__).parent
+ORDERS = {"forward": 0, "backward": 1, "random": 2}
+FENCE = 512  # bytes before and after an array that nobody may write to
+FLAGS = ["-std=c++20", "-O1", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-Wno-volatile", f"-I{HERE}"]
+
+
+class DeviceArray(np.ndarray):
+    """An array that kernels may be given."""
+
+
+@dataclass(frozen=True)
+class HostKernel:
+    """A kernel of one file with its macros."""
+
+    library: ctypes.CDLL
+
+    @cached_property
+    def arguments(self) -> list[str]:
+        """Kinds and sizes, an asterisk before those of arrays."""
+        text = ctypes.create_string_buffer(1024)
+        self.library.shim_describe(text)
+        return text.value.decode().split()
+
+
+class Compiler:
+    """Compiles kernels when they are first asked for.
+
+    Parameters
+    ----------
+    target : Path
+        Folder for the libraries.
+    more : Path
+        Another folder with kernels.
+    """
+
+    def __init__(self, target: Path, *more: Path) -> None:
+        self.target, self.places = target, (folder(), *more)
+        self._kernels: dict[tuple[Any, ...], HostKernel] = {}
+        run("g++", *FLAGS, HERE / "shim.cpp", "-o", target / "libshim.so")
+        self.machine = ctypes.CDLL(str(target / "libshim.so"), ctypes.RTLD_GLOBAL)
+        self.machine.shim_launch.restype = ctypes.c_char_p
+
+    def kernel(self, file: str, **defines: Any) -> HostKernel:
+        key = (file, *sorted((name, str(value)) for name, value in defines.items()))
+        if key not in self._kernels:
+            name = f"kernel{len(self._kernels)}"
+            code = self.target / f"{name}.cpp"
+            code.write_text(f'#include "shim.h"\n#include "{file}.cu"\nSHIM_KERNEL({file})\n')
+            macros = [f"-D{macro}={value}" for macro, value in defines.items()]
+            include = [f"-I{place}" for place in self.places]
+            out = self.target / f"{name}.so"
+            run("g++", *FLAGS, *macros, *include, code, "-o", out, f"-L{self.target}", "-lshim")
+            self._kernels[key] = HostKernel(ctypes.CDLL(str(out)))
+        return self._kernels[key]
+
+
+def run(*command: Any) -> None:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+class HostDevice:
+    """See `hpcdaas.backend.cuda_device.Device`.
+
+    Parameters
+    ----------
+    compiler : Compiler
+    order : str
+        In which the threads of a block run: ``forward``, ``backward`` or ``random``.
+    cache, free : int
+        Bytes of a cache and of memory that it says to have.
+    """
+
+    xp = np
+
+    def __init__(self, compiler: Compiler, order: str = "forward", cache: int = 1 << 16, free: int = 1 << 30) -> None:
+        self._compiler, self.order, self.cache, self._free = compiler, order, cache, free
+        self._fences: list[tuple[np.ndarray, int]] = []
+
+    def free(self) -> int:
+        return self._free
+
+    def kernel(self, file: str, **defines: Any) -> HostKernel:
+        return self._compiler.kernel(file, **defines)
+
+    def launch(self, kernel: HostKernel, grid: tuple[int, ...], *arguments: Any) -> None:
+        assert len(arguments) == len(kernel.arguments), f"{len(arguments)} for {kernel.arguments}"
+        holders = [hold(given, kind) for given, kind in zip(arguments, kernel.arguments, strict=True)]
+        pointers = (ctypes.c_void_p * len(holders))(*(ctypes.addressof(holder) for holder in holders))
+        whole = (ctypes.c_uint * 3)(*grid, *(1,) * (3 - len(grid)))
+        block = (ctypes.c_uint * 3)(*BLOCK, 1)
+        library = kernel.library
+        wrong = self._compiler.machine.shim_launch(
+            library.shim_call, library.shim_clear, whole, block, pointers, ORDERS[self.order], 7
+        )
+        assert wrong is None, wrong.decode()
+        for raw, size in self._fences:
+            assert (raw[:FENCE] == 0xFF).all(), "something was written before an array"
+            assert (raw[FENCE + size :] == 0xFF).all(), "something was written behind an array"
+
+    def empty(self, shape: Any, dtype: Any) -> Any:
+        dtype = np.dtype(dtype)
+        size = int(np.prod(shape)) * dtype.itemsize
+        raw = np.full(size + 2 * FENCE, 0xFF, np.uint8)
+        self._fences = [*self._fences[-40:], (raw, size)]
+        return raw[FENCE : FENCE + size].view(dtype).reshape(shape).view(DeviceArray)
+
+    def zeros(self, shape: Any, dtype: Any) -> Any:
+        out = self.empty(shape, dtype)
+        out.fill(0)
+        return out
+
+    def is_here(self, array: Any) -> bool:
+        return isinstance(array, DeviceArray)
+
+    def put(self, array: Any) -> Any:
+        if self.is_here(array):
+            return array
+        out = self.empty(array.shape, array.dtype)
+        out[...] = array
+        return out
+
+    def get(self, array: Any, out: np.ndarray) -> None:
+        assert self.is_here(array)
+        assert not self.is_here(out)
+        out[...] = array
+
+    def coming(self, pieces: Iterable[np.ndarray]) -> Iterator[Any]:
+        for piece in pieces:
+            yield self.put(piece)
+
+    def fft(self, array: Any, axes: int, inverse: bool) -> None:
+        assert self.is_here(array)
+        assert array.flags.c_contiguous
+        over = tuple(range(-axes, 0))
+        if inverse:
+            array[...] = scipy.fft.ifftn(np.asarray(array), axes=over, norm="forward")
+        else:
+            array[...] = scipy.fft.fftn(np.asarray(array), axes=over)
+
+
+def hold(given: Any, kind: str) -> Any:
+    """Check an argument against what the kernel takes, and put it where a pointer can reach it."""
+    if kind.startswith("*"):
+        if given is None:
+            return ctypes.c_void_p(0)
+        assert isinstance(given, DeviceArray), f"an array of the host for {kind}"
+        assert given.flags.c_contiguous
+        found = "u1" if given.dtype == np.bool_ else given.dtype.str[1:]
+        assert f"*{found}" == kind, f"{given.dtype} for {kind}"
+        return ctypes.c_void_p(given.ctypes.data)
+    assert isinstance(given, np.generic), f"a number of Python's for {kind}"
+    assert given.dtype.str[1:] == kind, f"{given.dtype} for {kind}"
+    return np.ctypeslib.as_ctypes_type(given.dtype)(given.item())
+
+
+def make_compiler(*more: Path) -> Iterator[Compiler]:
+    with tempfile.TemporaryDirectory() as target:
+        yield Compiler(Path(target), *more)
