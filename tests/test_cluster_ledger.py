@@ -107,7 +107,7 @@ def test_usage_by_group_and_month(ledger: Ledger) -> None:
         ("b", "g", "2026-10-30T", 1800),
         ("c", None, "2026-11-02T", 60),
     ):
-        ledger.add(Path(name), "r", template="t", group=group, ended=ended, core_seconds=seconds)
+        ledger.add(Path(name), "r", template="t", run="ab" * 32, group=group, ended=ended, core_seconds=seconds)
     rows = ledger.usage()
     assert [(row["month"], row["group"], row["runs"], row["core_hours"]) for row in rows] == [
         ("2026-11", None, 1, 60 / 3600), ("2026-10", "g", 2, 1.5)

@@ -59,7 +59,7 @@ class Compiler:
     def __init__(self, target: Path, *more: Path) -> None:
         self.target, self.places = target, (folder(), *more)
         self._kernels: dict[tuple[Any, ...], HostKernel] = {}
-        run("g++", *FLAGS, HERE / "shim.cpp", "-o", target / "libshim.so")
+        run("g++", *FLAGS, "-Wno-clobbered", HERE / "shim.cpp", "-o", target / "libshim.so")
         self.machine = ctypes.CDLL(str(target / "libshim.so"), ctypes.RTLD_GLOBAL)
         self.machine.shim_launch.restype = ctypes.c_char_p
 
@@ -72,7 +72,7 @@ class Compiler:
             macros = [f"-D{macro}={value}" for macro, value in defines.items()]
             include = [f"-I{place}" for place in self.places]
             out = self.target / f"{name}.so"
-            run("g++", *FLAGS, *macros, *include, code, "-o", out, f"-L{self.target}", "-lshim")
+            run("g++", *FLAGS, *macros, *include, code, "-o", out, f"-L{self.target}", "-lshim", "-Wl,-rpath,$ORIGIN")
             self._kernels[key] = HostKernel(ctypes.CDLL(str(out)))
         return self._kernels[key]
 

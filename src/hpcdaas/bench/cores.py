@@ -86,7 +86,7 @@ class Cores:
 
         def multiply(i: int) -> None:
             for _ in range(times):
-                np.matmul(*factors, out=products[i])
+                np.matmul(factors[0], factors[1], out=products[i])
 
         self._all(multiply)
         run = timed(lambda: self._all(multiply))

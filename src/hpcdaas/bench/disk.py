@@ -60,7 +60,8 @@ class Disk:
     """A result in the making in a folder.
 
     A byte is written as `hpcdaas reconstruct` does it: a contiguous dataset that HDF5 has laid out, 16 slices at an
-    offset past the page cache, synced, noted in the journal. It is read as scans are, after the system has forgotten it.
+    offset past the page cache, synced, noted in the journal. It is read as scans are, and the system has forgotten it
+    before.
 
     Parameters
     ----------
@@ -110,9 +111,14 @@ class Disk:
     def sync(self) -> float:
         """Write small files, each safe before the next, as records and ledgers are."""
         numbered = [self._folder / f"small{i}" for i in range(FILES)]
-        return timed(lambda: [write_safely(path, b"{}" * 2048) for path in numbered])() / FILES
+        return timed(lambda: _write_all(numbered))() / FILES
 
     def close(self) -> None:
         """Close the file and give the lease back."""
         self._file.close()
         self._partial.release()
+
+
+def _write_all(files: list[Path]) -> None:
+    for path in files:
+        write_safely(path, b"{}" * 2048)

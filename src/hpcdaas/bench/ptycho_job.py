@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hpcdaas.backend.cpu import CpuBackend, available_threads
 from hpcdaas.backend.views import ViewSetup
 from hpcdaas.io import open_scan
 from hpcdaas.io.cxi_writer import write_cxi
+from hpcdaas.io.frames import Memory
 from hpcdaas.ptycho.frames import Cut
 from hpcdaas.ptycho.frc import ring_correlation
 from hpcdaas.ptycho.geometry import Geometry, make_geometry, transfer
@@ -69,7 +70,7 @@ class Reference:
 class Job:
     """A scan, what is used of its frames, and where they lie."""
 
-    path: Path
+    path: Path | None
     scan: PtychoScan
     cut: Cut
     geometry: Geometry
@@ -119,7 +120,7 @@ class Job:
 def make_algorithm(model: Model, name: str, **parameters: Any) -> Algorithm:
     """Make an algorithm of the recipe's name."""
     step = ptycho.steps()[name]
-    algorithm: Algorithm = step.apply(model, step.parameters(**parameters), {})
+    algorithm: Algorithm = step.apply(model, step.parameters.model_validate(parameters), {})
     return algorithm
 
 
@@ -129,6 +130,13 @@ def make_job(path: Path, simulation: Simulation | None) -> Job:
     assert isinstance(scan, PtychoScan)
     cut, geometry = _cut(scan)
     return Job(path, scan, cut, geometry, simulation)
+
+
+def simulation_job(views: int, size: int) -> Job:
+    """Give a simulated scan that lies in no file."""
+    simulation = Simulation(SimulationParameters.model_validate({"views": views, "size": size}))
+    scan = replace(simulation.scan(), frames=Memory(simulation.frames(threads=available_threads())))
+    return Job(None, scan, *_cut(scan), simulation)
 
 
 def simulated_job(folder: Path, views: int, size: int) -> Job:

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hpcdaas.backend.cpu import gridding, next_smooth
+from hpcdaas.backend import next_smooth
+from hpcdaas.backend.cpu import gridding
 from hpcdaas.bench.cores import BYTE, MULTIPLY_ADD, line, line_flops, threads_in_words
 from hpcdaas.bench.rounds import Rounds
 
 #: Bytes of a real and a complex number, and of a count as detectors store it.
 REAL, COMPLEX, COUNT = 4, 8, 2
+#: What a floor may be set by.
+MEMORY, CORES = "memory", "cores"
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,28 @@ class Work:
 
     def floor(self, rounds: Rounds, name: str, threads: int) -> Rounds:
         """Add the floor to rounds that hold the figures of level 0, under a name."""
+        return self._parts(rounds, threads).largest(name, (MEMORY, CORES))
+
+    def bound(self, rounds: Rounds, threads: int) -> str:
+        """Say what sets the floor: ``memory`` or ``cores``."""
+        found = self._parts(rounds, threads)
+        return max((MEMORY, CORES), key=found.median)
+
+    def _parts(self, rounds: Rounds, threads: int) -> Rounds:
         on = f", {threads_in_words(threads)}"
-        memory, compute = f"{name}: memory", f"{name}: cores"
         parts = {MULTIPLY_ADD + on: self.multiply_adds} | {line(n) + on: count for n, count in self.lines.items()}
-        found = rounds.sum(memory, {BYTE + on: self.bytes}).sum(compute, parts).largest(name, (memory, compute))
-        kept = {task: seconds for task, seconds in found.seconds.items() if task not in (memory, compute)}
-        return Rounds(kept)
+        return rounds.sum(MEMORY, {BYTE + on: self.bytes}).sum(CORES, parts)
+
+
+def fbp_lengths(n: int, eps: float = 1e-3) -> tuple[int, int]:
+    """Give P and G, the lengths of `fbp`'s transforms for slices of n²."""
+    return next_smooth(2 * n), gridding(n, eps)[1]
 
 
 def slices(n: int, angles: int, eps: float = 1e-3) -> dict[str, Work]:
     """Give the work of a slice of n², by the primitives of tomography."""
-    width, grid = gridding(n, eps)
-    padded, values, pixels = next_smooth(2 * n), angles * n, n * n
+    width, (padded, grid) = gridding(n, eps)[0], fbp_lengths(n, eps)
+    values, pixels = angles * n, n * n
     sums = Work(
         REAL * (values + pixels), 2.0 * angles * pixels, {},
         "each pixel takes from each projection a value between two columns (1) and adds it up (1)",
@@ -84,7 +97,7 @@ def slices(n: int, angles: int, eps: float = 1e-3) -> dict[str, Work]:
             "the ray sum, and two transforms of the padded length for two rows at once, times the filter",
         ),
         "ray sum": sums,
-        "projector": Work(sums.bytes, sums.multiply_adds, {}, "the ray sum's adjoint: the same for each pixel and angle"),
+        "projector": Work(sums.bytes, sums.multiply_adds, {}, "the ray sum's adjoint: as much per pixel and angle"),
     }  # fmt: skip
 
 

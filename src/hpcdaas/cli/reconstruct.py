@@ -9,7 +9,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,7 +61,9 @@ def reconstruct(
         options |= find_site().run_options() | ({"catalog": catalog} if catalog else {})
         chosen = resolve(recipe, setting, center, rows, file)
         if preview:
-            chosen = _few_iterations(chosen) if chosen.technique == "ptychography" else _three_rows(file, chosen)
+            from hpcdaas.pipeline.preview import preview_of
+
+            chosen = preview_of(file, chosen)
         if comm.size == 1:
             # What draws the picture, and what registers, takes long to import, half a second for a preview: meanwhile
             # the data are worked on. Of many ranks, whose memory counts, rank 0 does it when the data are gone.
@@ -112,34 +113,6 @@ def resolve(
     extra = [f"scan.center={center!r}"] if center is not None else []
     extra += [f'scan.rows="{rows}"'] if rows is not None else []
     return recipe.override(extra)
-
-
-#: Iterations of a preview of ptychography.
-FEW = 15
-
-
-def _few_iterations(recipe: Recipe) -> Recipe:
-    """Choose what a preview of ptychography does: a few iterations of the first algorithm."""
-    from hpcdaas.step import Axis
-
-    first = recipe.only(Axis.VIEW)[0]
-    kept = tuple(s for s in recipe.steps if s.step.axis in (Axis.FRAME, Axis.START) or s is first)
-    few = min(FEW, getattr(first.parameters, "iterations", FEW))
-    return replace(recipe, steps=kept).override([f"{first.name}.iterations={few}"])
-
-
-def _three_rows(file: Path, recipe: Recipe) -> Recipe:
-    """Choose the rows of a preview: three, evenly over those that are asked for."""
-    from hpcdaas.io import open_scan
-    from hpcdaas.scan import parse_slice
-
-    scan = open_scan(file, recipe.scan)
-    wanted = parse_slice(recipe.scan.rows, scan.shape[1])
-    height = wanted.stop - wanted.start
-    step = max(1, height // 4)
-    first = wanted.start + (step if height >= 4 else 0)
-    last = min(first + 2 * step + 1, wanted.stop)
-    return recipe.override([f'scan.rows="{first}:{last}:{step}"'])
 
 
 def _picture(result: Result) -> Path:

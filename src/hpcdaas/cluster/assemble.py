@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hpcdaas.cluster.dispatch import Dispatcher, Tell
+from hpcdaas.cluster.dispatch import Dispatcher
 from hpcdaas.cluster.folder import Folders
 from hpcdaas.cluster.in_jobs import InJobs
 from hpcdaas.cluster.in_pools import InPools
@@ -18,6 +18,7 @@ from hpcdaas.cluster.poster import Poster, catalog_of
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.slurm import Slurm
 from hpcdaas.cluster.state import StateFolder
+from hpcdaas.cluster.tell import Tell
 from hpcdaas.cluster.watch import Orders, Watch
 
 

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hpcdaas.cluster.ending import Ending, Meaning
 from hpcdaas.cluster.entry import Entry, State
 from hpcdaas.cluster.follow import LATER, follow
 from hpcdaas.cluster.in_jobs import InJobs
 from hpcdaas.cluster.in_pools import InPools
+from hpcdaas.cluster.launch import JOB, Launch
 from hpcdaas.cluster.ledger import Ledger, now
 from hpcdaas.cluster.prepare import is_there
 from hpcdaas.cluster.script import Shape
 from hpcdaas.cluster.site import PoolTable, Site
-from hpcdaas.cluster.slurm import SlurmAway, SlurmRefused
+from hpcdaas.cluster.slurm import SlurmAway
+from hpcdaas.cluster.tell import Tell
 from hpcdaas.errors import InputError
 
-#: Runs that are alike, at least, before they go as one job array.
-ALIKE = 4
-#: Place of a run that is a job of its own.
-JOB = "job"
-
-
-class Tell(Protocol):
-    """Hears what happens."""
-
-    def __call__(self, event: str, entry: Entry | None = None, **facts: Any) -> None:
-        """Hear of an event, perhaps about an entry."""
+#: Signature of a scan that was rewritten since its run was made.
+REWRITTEN = "rewritten"
 
 
 class Dispatcher:
@@ -52,29 +44,32 @@ class Dispatcher:
     ) -> None:
         self._site, self._ledger, self._tell = site, ledger, tell
         self._pools, self._jobs = in_pools, in_jobs
-        self._rewritten: set[int] = set()  # entries under way whose scan has changed
+        self._launch = Launch(ledger, in_jobs, tell, self.end) if in_jobs else None
 
     def recover(self) -> None:
         """Take over what an earlier process left: find jobs that it had just submitted, give up its pools' runs."""
-        for entry in self._ledger.placed():
+        placed = self._ledger.placed()
+        for entry in placed:
             if entry.place != JOB:
                 self._give_back(entry, "The process that had its pool has ended.")
-            elif entry.job is None:
-                self._look_for(entry)
+        self._look_for([entry for entry in placed if entry.place == JOB])
 
-    def _look_for(self, entry: Entry) -> None:
-        """Find the job of an intent, or give the run back."""
-        job = self._jobs.find(entry) if self._jobs else None
-        if job:
-            self._ledger.change(entry.id, f"found its job {job}", job=job)
-        else:
+    def _look_for(self, entries: Sequence[Entry]) -> None:
+        """Find the jobs of intents, or give the runs back."""
+        for entry in self._launch.look_for(entries) if self._launch else ():
             self._give_back(entry, "It had not been submitted.")
 
     def _give_back(self, entry: Entry, why: str) -> None:
-        if entry.result and entry.run and is_there(Path(entry.result), entry.run):
+        """Queue a run again whose start came to nothing, which costs no try; one that is done is done."""
+        try:
+            there = bool(entry.result and entry.run) and is_there(Path(entry.result or ""), entry.run or "")
+        except InputError:  # something else has its name
+            there = False
+        if there:
             self.end(Ending(entry.id, Meaning.DONE))
         else:
-            self._ledger.change(entry.id, why, state=State.QUEUED, place=None, intent=None, job=None)
+            tries = max(0, entry.tries - 1)
+            self._ledger.change(entry.id, why, state=State.QUEUED, place=None, intent=None, job=None, tries=tries)
 
     def collect(self) -> None:
         """Take in what has ended."""
@@ -82,31 +77,33 @@ class Dispatcher:
             begun, ended = self._pools.news()
             with self._ledger.changing():
                 for number in begun:
-                    self._ledger.change(number, state=State.RUNNING, started=now())
+                    self._begin(number, now())
                 for ending in ended:
                     self.end(ending)
         if self._jobs:
             self._collect_jobs(self._jobs)
-        for entry in self._ledger.cancelled():
-            self._stop(entry)
+        self._stop(self._ledger.cancelled())
+        for entry in self._ledger.orphans():
+            self._ledger.change(entry.id, "goes on without the other copy", twin=None, reason=None)
 
-    def _stop(self, entry: Entry) -> None:
-        """Take a run back that somebody cancelled while a pool or a job had it."""
-        try:
-            if entry.place != JOB and self._pools:
-                self._pools.cancel(entry)
-            elif entry.place == JOB and self._jobs:
-                self._jobs.cancel(entry)
-        except SlurmAway:
-            return
-        self._ledger.change(entry.id, place=None)
+    def _begin(self, number: int, started: str) -> None:
+        if self._ledger.entry(number).state in (State.QUEUED, State.RUNNING):  # and not cancelled meanwhile
+            self._ledger.change(number, state=State.RUNNING, started=started)
+
+    def _stop(self, cancelled: Sequence[Entry]) -> None:
+        """Take runs back that somebody cancelled while a pool or a job had them."""
+        if self._launch:
+            self._launch.cancel([entry for entry in cancelled if entry.place == JOB])
+        for entry in cancelled:
+            if entry.place != JOB or not self._launch:
+                if self._pools:
+                    self._pools.cancel(entry)
+                self._ledger.change(entry.id, place=None)
 
     def _collect_jobs(self, jobs: InJobs) -> None:
         mine = [entry for entry in self._ledger.placed() if entry.place == JOB]
+        self._look_for(mine)  # of some SLURM didn't answer when they were submitted
         try:
-            for entry in mine:
-                if not entry.job and (entry.not_before or "") <= now():  # SLURM didn't answer when it was submitted
-                    self._look_for(entry)
             begun, ended = jobs.news([entry for entry in mine if entry.job])
         except SlurmAway as away:
             self._tell("slurm away", reason=away.message)
@@ -115,7 +112,7 @@ class Dispatcher:
             self._tell("slurm away", reason=reason)
         with self._ledger.changing():
             for number, started in begun:
-                self._ledger.change(number, state=State.RUNNING, started=started or now())
+                self._begin(number, started or now())
             for ending in ended:
                 self.end(ending)
 
@@ -123,29 +120,24 @@ class Dispatcher:
         """Start what is queued, the most urgent first, as much as there is room for."""
         paused = [*paused, *self._full()]
         small = self._pools.small if self._pools else None
-        limit = (self._pools.room(small) if self._pools and small else 0) + self._job_room()
-        jobs: dict[Shape, list[Entry]] = {}
-        for entry in self._ledger.ready(limit, paused) if limit > 0 else ():
-            if self._pools and small and (self._fits(entry, small) or not self._jobs):
-                if self._pools.room(small) > 0:
-                    self._start_in_pool(entry, small)
-            elif self._jobs:
+        # what a pool does and what is a job of its own have room apart, and neither waits for the other
+        most = self._site.limits.pool_seconds * small.cores if small and self._jobs else None
+        if self._pools and small:
+            for entry in self._ledger.ready(self._pools.room(small), paused, most=most):
+                self._start_in_pool(entry, small)
+        if self._jobs and self._launch:
+            jobs: dict[Shape, list[Entry]] = {}
+            for entry in self._ledger.ready(self._job_room(), paused, above=most):
                 asked = self._asked(entry)
                 if asked is not None:
                     jobs.setdefault(self._jobs.shape(entry, asked), []).append(entry)
-        for shape, entries in jobs.items():
-            if self._jobs:
-                self._start_jobs(self._jobs, entries, shape)
-
-    def _fits(self, entry: Entry, pool: PoolTable) -> bool:
-        tried_more = entry.memory or entry.seconds
-        return not tried_more and (entry.work or 0.0) / pool.cores <= self._site.limits.pool_seconds
+            for shape, entries in jobs.items():
+                if not self._launch.start(entries, shape):
+                    return
 
     def _job_room(self) -> int:
-        if not self._jobs:
-            return 0
         flying = sum(1 for entry in self._ledger.placed() if entry.place == JOB)
-        return max(0, self._site.limits.queued - flying)
+        return self._site.limits.queued - flying
 
     def _asked(self, entry: Entry) -> dict[str, str] | None:
         """Give account, qos and reservation of a scan's owner; None where the site's rules refuse it."""
@@ -166,73 +158,21 @@ class Dispatcher:
         except InputError as error:
             self.end(Ending(entry.id, Meaning.FAILED, str(error).replace("\n", " ")))
 
-    def _start_jobs(self, jobs: InJobs, entries: list[Entry], shape: Shape) -> None:
-        """Submit runs that are alike, as an array where they are many."""
-        while entries:
-            batch = entries[: jobs.longest_array if len(entries) >= ALIKE else 1]
-            entries = entries[len(batch) :]
-            if not self._submit(jobs, batch, shape):
-                return
-
-    def _submit(self, jobs: InJobs, batch: list[Entry], shape: Shape) -> bool:
-        """Submit; an intent is in the ledger before that, so that a crash in between loses and doubles nothing."""
-        first = batch[0]
-        name = f"hpcdaas-{(first.run or '')[:16]}-{first.tries + 1}"
-        if len(batch) > 1:
-            name = f"hpcdaas-array-{uuid.uuid4().hex[:10]}"
-        has = {"cores": shape.nodes * shape.ranks * shape.cores, "gpus": shape.nodes * shape.gpus}
-        with self._ledger.changing():
-            for index, entry in enumerate(batch):
-                intent = name if len(batch) == 1 else f"{name}:{index}"
-                self._ledger.change(
-                    entry.id, "to be submitted", place=JOB, intent=intent, job=None, tries=entry.tries + 1, reason=None,
-                    **has,
-                )  # fmt: skip
-        try:
-            numbers = jobs.submit(batch, shape, name)
-        except SlurmAway as away:
-            # it may have been accepted all the same: that is looked for before it is submitted again
-            self._tell("slurm away", reason=away.message)
-            self._unsure(batch)
-            return False
-        except SlurmRefused as refused:
-            self._refused(batch, refused)
-            return not refused.transient
-        with self._ledger.changing():
-            for entry, job in zip(batch, numbers, strict=True):
-                self._ledger.change(entry.id, f"submitted as job {job}", job=job)
-                self._tell("submitted", entry, job=job)
-        return True
-
-    def _unsure(self, batch: list[Entry]) -> None:
-        for entry in batch:
-            self._ledger.change(entry.id, "SLURM did not answer", not_before=now(LATER))
-
-    def _refused(self, batch: list[Entry], refused: SlurmRefused) -> None:
-        for entry in batch:
-            if refused.transient:
-                self._ledger.change(
-                    entry.id, refused.message, place=None, intent=None, tries=entry.tries, not_before=now(LATER),
-                    reason=refused.message,
-                )  # fmt: skip
-            else:
-                self.end(Ending(entry.id, Meaning.FAILED, str(refused).replace("\n", " ")))
-
     def end(self, ending: Ending) -> None:
         """Write down how a start of a run ended, and what follows."""
-        entry = self._ledger.entry(ending.entry)
-        if entry.state is State.CANCELLED:
-            return
-        if ending.meaning is Meaning.DONE and entry.id in self._rewritten:
-            ending = replace(ending, meaning=Meaning.REWRITTEN, reason="The scan was rewritten while it was worked on.")
-        self._rewritten.discard(entry.id)
-        used: dict[str, Any] = {
-            "core_seconds": entry.core_seconds + ending.core_seconds,
-            "gpu_seconds": entry.gpu_seconds + ending.gpu_seconds,
-        }
-        if ending.started:
-            used["started"] = ending.started
         with self._ledger.changing():
+            entry = self._ledger.entry(ending.entry)
+            if entry.state is State.CANCELLED:
+                return
+            if entry.signature == REWRITTEN:  # however it ended, it was about another scan
+                reason = "The scan was rewritten while it was worked on."
+                ending = replace(ending, meaning=Meaning.REWRITTEN, reason=reason)
+            used: dict[str, Any] = {
+                "core_seconds": entry.core_seconds + ending.core_seconds,
+                "gpu_seconds": entry.gpu_seconds + ending.gpu_seconds,
+            }
+            if ending.started:
+                used["started"] = ending.started
             changes = follow(self._site, entry, ending)
             if ending.meaning is Meaning.DONE:
                 self._learn(entry, ending)
@@ -247,7 +187,7 @@ class Dispatcher:
         """Hear that a file has changed: what was known of it holds no more."""
         for entry in self._ledger.of_scan(scan):
             if entry.place and entry.state in (State.QUEUED, State.RUNNING):
-                self._rewritten.add(entry.id)
+                self._ledger.change(entry.id, "the scan was rewritten", signature=REWRITTEN)
             elif entry.state not in (State.WAITING, State.CANCELLED):
                 self.end(Ending(entry.id, Meaning.REWRITTEN, "The scan was rewritten."))
 
@@ -255,7 +195,7 @@ class Dispatcher:
         """Give other copies of a scan the end of the one that was reconstructed."""
         entry = self._ledger.entry(number)
         for twin in self._ledger.same_run(entry.run) if entry.run else ():
-            if twin.twin == number:
+            if twin.twin == number and twin.state is not State.CANCELLED:
                 reason = entry.reason or f"The same data as {entry.scan}."
                 self._ledger.change(
                     twin.id, f"as {entry.scan}", state=entry.state, reason=reason, result=entry.result, pid=entry.pid,

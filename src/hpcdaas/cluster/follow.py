@@ -65,7 +65,8 @@ def _later(site: Site, entry: Entry, ending: Ending) -> dict[str, Any]:
 
 
 def _anew(site: Site, entry: Entry, ending: Ending) -> dict[str, Any]:
-    return {**_back(), "state": State.WAITING, "run": None, "reason": ending.reason, "tries": 0}
+    forgotten = dict.fromkeys(("run", "twin", "signature", "not_before"))
+    return {**_back(), **forgotten, "state": State.WAITING, "reason": ending.reason, "tries": 0}
 
 
 def _more_time(site: Site, entry: Entry, ending: Ending) -> dict[str, Any]:

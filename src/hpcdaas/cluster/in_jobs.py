@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -21,6 +22,8 @@ from hpcdaas.lease import end
 
 #: A job's time beside its estimate, and how much longer than the estimate it may take, seconds and factor.
 MORE, FACTOR = 600.0, 3.0
+#: Times are multiples of this, seconds: runs that are nearly alike ask for the same, and become an array.
+STEP = 300.0
 #: Tasks of one job array, at most.
 MOST = 1000
 #: Why a job waits that somebody holds on purpose.
@@ -71,6 +74,7 @@ class InJobs:
         if isinstance(home, PoolTable) and home.wide:
             nodes, ranks, cores, memory = home.nodes, home.ranks, home.cores, home.memory
         seconds = entry.seconds or FACTOR * (entry.work or 0.0) / (nodes * ranks * cores) + MORE
+        seconds = math.ceil(seconds / STEP) * STEP
         options = {**partition.options(), **home.options(), **asked}
         return Shape(
             partition.name, nodes, ranks, cores, min(entry.memory or memory, partition.memory), 0,
@@ -135,6 +139,8 @@ class InJobs:
         """Say how a job ended; None while it lives. What it left on disk counts first: SLURM forgets."""
         assert entry.run is not None
         assert entry.result is not None
+        if job.name and job.name != _name(entry):  # SLURM has begun to count anew, and the number is another job's
+            job = JobState(job.id)
         if job.stuck and job.reason not in HELD:
             self._slurm.cancel([job.id])
             return Ending(entry.id, Meaning.FAILED, f"Its job can never start: SLURM says {job.reason}.")
@@ -142,7 +148,8 @@ class InJobs:
             return None
         code = self._state.ended(entry.run)
         meaning, reason = _of_state(job) if code is None or code in KILLED else self._of_exit(entry, code)
-        if meaning is Meaning.FAILED and code is None:  # it came to its end before the program did
+        if meaning is Meaning.FAILED and code is None:  # it came to its end before the program did: a node is ill
+            meaning = Meaning.AGAIN
             reason += f" See {self._state.run_folder(entry.run) / 'log.txt'}."
         if meaning is not Meaning.DONE:
             end(Path(entry.result + ".partial") / "lease", job.id)
@@ -162,20 +169,32 @@ class InJobs:
         except (OSError, ValueError, KeyError, TypeError):
             return Meaning.FAILED, f"It ended with code {code}: see {folder / 'log.txt'}."
 
-    def cancel(self, entry: Entry) -> None:
-        """Take a job from the queue, or stop it."""
-        if entry.job:
-            self._slurm.cancel([entry.job])
+    def cancel(self, entries: Sequence[Entry]) -> None:
+        """Take jobs from the queue, or stop them; those too that a process had submitted and didn't live to note."""
+        found = self.find([entry for entry in entries if not entry.job])
+        jobs = [*(entry.job for entry in entries if entry.job), *found.values()]
+        if jobs:
+            self._slurm.cancel(jobs)
 
-    def find(self, entry: Entry) -> str | None:
-        """Look for the job of an intent: a process that was killed may have submitted it."""
-        if not entry.intent:
-            return None
-        name, _, index = entry.intent.partition(":")
-        found = [job.id for job in self._slurm.find(name)]
-        if not index:
-            return found[0] if found else None
-        return next((f"{job.split('_')[0]}_{index}" for job in found), None)
+    def find(self, entries: Sequence[Entry]) -> dict[int, str]:
+        """Look for the jobs of intents, which a process that was killed may have submitted: once for each name.
+
+        Raises
+        ------
+        SlurmAway
+        """
+        jobs = {name: self._slurm.find(name) for name in {_name(entry) for entry in entries} if name}
+        found = {}
+        for entry in entries:
+            index = (entry.intent or "").partition(":")[2]
+            for job in jobs.get(_name(entry), [])[:1]:
+                found[entry.id] = f"{job.id.split('_')[0]}_{index}" if index else job.id
+        return found
+
+
+def _name(entry: Entry) -> str:
+    """Give the name of the job of an entry."""
+    return (entry.intent or "").partition(":")[0]
 
 
 def _of_state(job: JobState) -> tuple[Meaning, str]:

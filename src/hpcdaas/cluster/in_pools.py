@@ -14,6 +14,7 @@ from hpcdaas.cluster.pools import Pools
 from hpcdaas.cluster.site import PoolTable, Site
 from hpcdaas.cluster.state import StateFolder
 from hpcdaas.cluster.task import Order, Outcome
+from hpcdaas.errors import InputError
 from hpcdaas.recipe import parse
 
 #: Runs that wait at a pool for each of its workers: none is idle, and what is urgent comes soon.
@@ -63,7 +64,12 @@ class InPools:
         assert entry.run is not None
         assert entry.result is not None
         folder = self._state.run_folder(entry.run)
-        recipe = parse(tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8")))
+        try:
+            recipe = parse(tomllib.loads((folder / "recipe.toml").read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{folder / 'recipe.toml'} can't be read: {error}.", "'hpcdaas retry' makes it."
+            ) from error
         return Order(
             scan=Path(entry.scan), out=Path(entry.result), recipe=recipe.resolved(), attempt=entry.attempt,
             expected=entry.run, seconds=(entry.work or 0.0) / pool.cores, log=folder / "log.txt", key=str(entry.id),
@@ -90,7 +96,7 @@ class InPools:
                 return begun, ended
             if not future.done():
                 begun.append(entry)
-            elif entry in self._futures:
+            elif self._futures.get(entry, (None,))[0] is future:  # and not an earlier one, which was cancelled
                 _, pool = self._futures.pop(entry)
                 ended.append(_ending(entry, future.outcome(), pool))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hpcdaas.cluster.complete import Look, Proof, look
-from hpcdaas.cluster.dispatch import Dispatcher, Tell
+from hpcdaas.cluster.dispatch import Dispatcher
 from hpcdaas.cluster.ending import Ending, Meaning
 from hpcdaas.cluster.entry import Entry, State
 from hpcdaas.cluster.ledger import Ledger, now
@@ -16,6 +16,7 @@ from hpcdaas.cluster.prepare import Prepared, Wanted, prepare
 from hpcdaas.cluster.rule import Rule
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.state import StateFolder
+from hpcdaas.cluster.tell import Tell
 from hpcdaas.errors import HpcdaasError
 
 #: Seconds until a file is opened again that could not be, or whose opening hung.

@@ -26,7 +26,8 @@ APPLICATION_ID = 0x6870636C
 SCHEMA_VERSION = 1
 #: Seconds to wait while another process writes.
 BUSY_TIMEOUT = 60.0
-
+#: What is remembered of an entry, lines: the latest. One that is tried again and again must not fill the disk.
+EVENTS = 100
 
 _COLUMNS = tuple(field.name for field in fields(Entry))
 _NUMBERS = ("priority", "tries", "cores", "gpus", "core_seconds", "gpu_seconds")
@@ -150,9 +151,10 @@ class Ledger:
     def add(self, scan: Path, recipe: str, **values: Any) -> Entry | None:
         """Add a scan; None where it is there already with this recipe and attempt."""
         row = {"attempt": 1, "state": State.WAITING, **dict.fromkeys(_NUMBERS, 0)}
-        row |= {"scan": os.fspath(scan), "recipe": recipe, "found": now(), "changed": now()} | values
-        columns = ", ".join(f'"{name}"' for name in row)
         with self.changing():
+            # asked for the time when nobody else can write: what is seen later must not be dated back
+            row |= {"scan": os.fspath(scan), "recipe": recipe, "found": now(), "changed": now()} | values
+            columns = ", ".join(f'"{name}"' for name in row)
             done = self._db.execute(
                 f"INSERT OR IGNORE INTO entry ({columns}) VALUES ({', '.join('?' * len(row))})", _stored(row)
             )
@@ -160,13 +162,15 @@ class Ledger:
 
     def change(self, entry: int, text: str = "", **values: Any) -> None:
         """Change an entry, and remember why."""
-        row = {**values, "changed": now()}
-        sets = ", ".join(f'"{name}" = ?' for name in row)
         with self.changing():
+            row = {**values, "changed": now()}
+            sets = ", ".join(f'"{name}" = ?' for name in row)
             self._db.execute(f"UPDATE entry SET {sets} WHERE id = ?", [*_stored(row), entry])
             said = text or str(values.get("state", ""))
             if said:
                 self._db.execute("INSERT INTO event VALUES (?, ?, ?)", (entry, row["changed"], said))
+                last = "SELECT rowid FROM event WHERE entry = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2"
+                self._db.execute(f"DELETE FROM event WHERE entry = ?1 AND rowid <= ({last})", (entry, EVENTS))
 
     def remove(self, entry: int) -> None:
         """Forget an entry: what it was about is no scan."""
@@ -183,22 +187,55 @@ class Ledger:
         where = f"state IN ({', '.join('?' * len(states))})" if states else "1"
         return self._select(f"{where} ORDER BY {order} LIMIT ?", (*states, limit))
 
-    def ready(self, limit: int, paused: Collection[str] = ()) -> list[Entry]:
-        """Give queued entries that may be started now, the most urgent first; none of a paused group."""
-        groups = f"""AND coalesce("group", '') NOT IN ({", ".join("?" * len(paused))})""" if paused else ""
-        return self._select(
-            f"state = 'queued' AND place IS NULL AND twin IS NULL AND coalesce(not_before, '') <= ? {groups}"
-            " ORDER BY priority DESC, id LIMIT ?",
-            (now(), *paused, limit),
+    def ready(
+        self, limit: int, paused: Collection[str] = (), *, most: float | None = None, above: float | None = None
+    ) -> list[Entry]:
+        """Give queued entries that may be started now, the most urgent first; none of a paused group.
+
+        Of those that are as urgent, the next one is of the group with the fewest under way: one with very many scans
+        doesn't keep the others waiting.
+
+        Parameters
+        ----------
+        limit : int
+        paused : collection of str, optional
+        most, above : float, optional
+            Those that are thought to take so many core seconds at most, or more; what an earlier start had too little
+            of counts as more.
+        """
+        if limit <= 0:
+            return []
+        small = "memory IS NULL AND seconds IS NULL AND coalesce(work, 0) <= ?"
+        sizes = [(wanted, bound) for wanted, bound in ((small, most), (f"NOT ({small})", above)) if bound is not None]
+        sized = "".join(f" AND {wanted}" for wanted, _ in sizes)
+        groups = f""" AND coalesce("group", '') NOT IN ({", ".join("?" * len(paused))})""" if paused else ""
+        rows = self._read(
+            """WITH busy AS (SELECT coalesce("group", '') AS name, count(*) AS runs FROM entry
+            WHERE state IN ('queued', 'running') AND place IS NOT NULL GROUP BY 1)
+            SELECT entry.* FROM entry LEFT JOIN busy ON name = coalesce("group", '')
+            WHERE state = 'queued' AND place IS NULL AND twin IS NULL AND coalesce(not_before, '') <= ?"""
+            f"""{groups}{sized} ORDER BY priority DESC,
+            coalesce(runs, 0) + row_number() OVER (PARTITION BY priority, coalesce("group", '') ORDER BY id), id
+            LIMIT ?""",
+            (now(), *paused, *(bound for _, bound in sizes), limit),
         )
+        return [_entry(row) for row in rows]
+
+    def orphans(self) -> list[Entry]:
+        """Give copies of scans for which nobody works any more: the first one was cancelled, or is another scan now."""
+        works = (
+            "SELECT 1 FROM entry AS other WHERE other.id = entry.twin AND other.run = entry.run"
+            " AND other.state IN ('queued', 'running', 'done')"
+        )
+        return self._select(f"state IN ('queued', 'done') AND twin IS NOT NULL AND NOT EXISTS ({works}) ORDER BY id")
 
     def placed(self) -> list[Entry]:
         """Give entries that a pool or a job has."""
-        return self._select("state IN ('queued', 'running') AND place IS NOT NULL ORDER BY id", ())
+        return self._select("state IN ('queued', 'running') AND place IS NOT NULL ORDER BY id")
 
     def cancelled(self) -> list[Entry]:
         """Give entries that were cancelled while a pool or a job had them."""
-        return self._select("state = 'cancelled' AND place IS NOT NULL ORDER BY id", ())
+        return self._select("state = 'cancelled' AND place IS NOT NULL ORDER BY id")
 
     def done(self) -> list[Entry]:
         """Give entries whose results are to be registered now."""
@@ -281,7 +318,7 @@ class Ledger:
         )
         return [dict(row) for row in rows]
 
-    def _select(self, where: str, values: Iterable[Any]) -> list[Entry]:
+    def _select(self, where: str, values: Iterable[Any] = ()) -> list[Entry]:
         return [_entry(row) for row in self._read(f"SELECT * FROM entry WHERE {where}", values)]
 
     def _read(self, query: str, values: Iterable[Any] = ()) -> list[sqlite3.Row]:

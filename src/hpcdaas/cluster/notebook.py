@@ -165,7 +165,7 @@ class WorkPool:
 
     def preview_of(self, file: Path, recipe: Recipe) -> Picture:
         """Draw a quick picture of a scan, with a recipe that was checked."""
-        from hpcdaas.cluster.pool_preview import preview_of
+        from hpcdaas.pipeline.preview import preview_of
         from hpcdaas.view.preview import preview
 
         with tempfile.TemporaryDirectory(dir=self._previews.name) as folder:

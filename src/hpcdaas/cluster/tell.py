@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hpcdaas.cluster.entry import Entry
 from hpcdaas.cluster.ledger import now
 
 #: Columns of an entry that an event names where they are known.
 NAMED = ("scan", "recipe", "run", "state", "attempt", "place", "job", "reason", "result", "pid", "log")
+
+
+class Tell(Protocol):
+    """Hears what happens."""
+
+    def __call__(self, event: str, entry: Entry | None = None, **facts: Any) -> None:
+        """Hear of an event, perhaps about an entry."""
 
 
 class JsonLines:
@@ -24,7 +32,7 @@ class JsonLines:
     def __call__(self, event: str, entry: Entry | None = None, **facts: Any) -> None:
         """Write an event."""
         told = {"time": now(), "event": event, **(about(entry) if entry else {}), **facts}
-        with self._lock:
+        with self._lock, suppress(OSError):  # a journal that is full or gone holds no scan up
             print(json.dumps(told, default=str), file=sys.stderr, flush=True)
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcdaas.cluster.dispatch import Dispatcher, Tell
+from hpcdaas.cluster.dispatch import Dispatcher
 from hpcdaas.cluster.entry import State
 from hpcdaas.cluster.folder import Changes, Folders
 from hpcdaas.cluster.health import write_figures
@@ -22,6 +22,7 @@ from hpcdaas.cluster.recipes import Asked
 from hpcdaas.cluster.rule import Rule
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.state import StateFolder
+from hpcdaas.cluster.tell import Tell
 from hpcdaas.lease import Held, Lease
 
 #: Seconds between two signs of life in the ledger, and between two looks for what is too old.
