@@ -111,7 +111,7 @@ def test_more_than_a_worker_has_is_refused(pools: Pools, tmp_path: Path) -> None
         pools["cpu"].submit(small(tmp_path, memory=3_000_000_000))
 
 
-@pytest.mark.parametrize(("name", "words"), [("gup", "no pool 'gup'"), ("wide", "job of its own")])
+@pytest.mark.parametrize(("name", "words"), [("gup", "no pool 'gup'"), ("wide", "many ranks, and there is no cluster")])
 def test_pools_that_there_are_not(pools: Pools, name: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         pools[name]

@@ -143,7 +143,7 @@ def default_recipe(technique: str = "tomography") -> Recipe:
     return parse({"name": "default", "step": [{"use": name} for name in names]})
 
 
-def load_recipe(path: Path) -> Recipe:
+def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe file.
 
     Raises
@@ -151,6 +151,7 @@ def load_recipe(path: Path) -> Recipe:
     InputError
         If it isn't there, is no TOML, or holds unknown or refused keys.
     """
+    path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

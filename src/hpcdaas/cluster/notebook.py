@@ -14,6 +14,7 @@ from hpcdaas.cluster import template
 from hpcdaas.cluster.pool_future import Future
 from hpcdaas.cluster.pool_reconstruction import Reconstruction
 from hpcdaas.cluster.pool_shown import Picture, ShownResult, showing
+from hpcdaas.cluster.pool_wide import WidePool
 from hpcdaas.cluster.pools import Pool, Pools
 from hpcdaas.cluster.site import Site as SiteTable
 from hpcdaas.cluster.site import find_site
@@ -94,7 +95,7 @@ class WorkPool:
         self.folder, self._site, self._register = folder.absolute(), site, register
         self._pools = Pools(site, state, say=print)
         try:
-            self._pool: Pool = self._pools[name]
+            self._pool: Pool | WidePool = self._pools[name]
         except BaseException:
             self._pools.close()
             raise

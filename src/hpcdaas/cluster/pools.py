@@ -33,6 +33,7 @@ from hpcdaas.pipeline.memory import default_budget
 
 if TYPE_CHECKING:
     from hpcdaas.cluster.pool_crew import Crew
+    from hpcdaas.cluster.pool_wide import WidePool
     from hpcdaas.cluster.slurm import Slurm
 
 #: Seconds that closing a pool's jobs may take.
@@ -147,7 +148,9 @@ class Pools:
         self._slurm = None if site.is_local else slurm or _slurm()
         self._clear(state)
         self._session = Session(state)
-        self._pools: dict[str, Pool] = {}
+        self._state = state
+        self._pools: dict[str, Pool | WidePool] = {}
+        self._wide: list[WidePool] = []
         self._crews: list[Crew] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="pools", daemon=True)
@@ -178,16 +181,16 @@ class Pools:
 
     @property
     def names(self) -> list[str]:
-        """The pools that the site file names."""
+        """The pools of workers that the site file names."""
         return [table.name for table in self._site.pool if not table.wide]
 
-    def __getitem__(self, name: str) -> Pool:
+    def __getitem__(self, name: str) -> Pool | WidePool:
         """Give a pool.
 
         Raises
         ------
         InputError
-            If there is none of this name, or it is for runs on many ranks.
+            If there is none of this name.
         """
         with self._lock:
             if self._closed:
@@ -198,17 +201,18 @@ class Pools:
 
     def _table(self, name: str) -> PoolTable:
         table = next((table for table in self._site.pool if table.name == name), None)
-        if table is not None and table.wide:
-            raise InputError(f"The pool '{name}' is for runs on many ranks: each is a job of its own.")
         if table is not None:
             return table
         if self._site.is_local and not self._site.pool:  # any name will do: notebooks go with it to the cluster
             return PoolTable(
                 name=name, partition="local", cores=default_threads(), memory=ByteSize(default_budget() / SHARE)
             )
-        raise InputError(f"The site '{self._site.name}' has no pool '{name}'.", nearest(name, self.names))
+        names = [table.name for table in self._site.pool]
+        raise InputError(f"The site '{self._site.name}' has no pool '{name}'.", nearest(name, names))
 
-    def _make(self, table: PoolTable) -> Pool:
+    def _make(self, table: PoolTable) -> Pool | WidePool:
+        if table.wide:
+            return self._make_wide(table)
         from hpcdaas.cluster.pool_crew import Crew
         from hpcdaas.cluster.pool_jobs import Asked
 
@@ -217,6 +221,14 @@ class Pools:
         self._wait(crew.start())
         self._crews.append(crew)
         return Pool(table, crew, self._loop)
+
+    def _make_wide(self, table: PoolTable) -> WidePool:
+        from hpcdaas.cluster.pool_wide import WidePool
+
+        if self._slurm is None:
+            raise InputError(f"The pool '{table.name}' is for runs on many ranks, and there is no cluster here.")
+        self._wide.append(WidePool(table, self._site, self._slurm, self._state))
+        return self._wide[-1]
 
     def _wait(self, work: Coroutine[Any, Any, None], timeout: float | None = None) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
@@ -234,6 +246,8 @@ class Pools:
             if self._closed:
                 return
             self._closed = True
+        for pool in self._wide:
+            pool.close()
         try:
             for work in [asyncio.run_coroutine_threadsafe(crew.close(wait), self._loop) for crew in self._crews]:
                 work.result(wait + CLOSING)
