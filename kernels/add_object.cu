@@ -52,7 +52,6 @@ HPCDAAS_KERNEL add_object(const Complex* chi, const int* slot, int views, int al
                 }
             }
         }
-        __syncthreads();
     }
     float most = 0;
     for (int r = 0; r < rows && windows > 0; ++r) {

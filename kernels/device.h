@@ -38,12 +38,11 @@ __device__ inline Number block_sum(Number value, Number* room) {
     return value;
 }
 
-// The largest of the block's numbers, which are not negative, in thread 0; `room` as above.
+// The largest of the block's numbers, which are not negative, in thread 0; `room`, as above, is used here alone.
 __device__ inline float block_largest(float value, float* room) {
     const int thread = thread_number(), lane = thread % warp_size, warp = thread / warp_size;
     for (int step = warp_size / 2; step > 0; step /= 2)
         value = OneFloat::larger(value, __shfl_down_sync(whole_warp, value, step));
-    __syncthreads();
     if (lane == 0) room[warp] = value;
     __syncthreads();
     if (thread == 0)
@@ -52,7 +51,7 @@ __device__ inline float block_largest(float value, float* room) {
 }
 
 // Puts the numbers of the threads that were chosen into a shared list, in their order; gives how many there are. `room`
-// is shared, one number for each warp. Before the list is made again, all threads have to be done with it.
+// is shared, one number for each warp. A thread that makes the next list waits here for those that still read this one.
 __device__ inline int make_list(bool chosen, int number, int* list, int* room) {
     const int thread = thread_number(), lane = thread % warp_size, warp = thread / warp_size;
     const unsigned mask = __ballot_sync(whole_warp, chosen);

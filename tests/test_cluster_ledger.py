@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from hpcdaas.cluster.entry import State
-from hpcdaas.cluster.ledger import Ledger, now
+from hpcdaas.cluster.ledger import EVENTS, Ledger, now
 from hpcdaas.errors import HpcdaasError, InputError
 
 
@@ -178,3 +180,77 @@ def test_full_disk_is_said(ledger: Ledger) -> None:
         for number in range(10000):
             ledger.add(Path(f"/d/{number}"), "r", template="t" * 100)
     assert ledger.counts()["waiting"] > 0
+
+
+def test_a_name_stands_for_itself_only(ledger: Ledger) -> None:
+    """Who cancels scan_1 must not hit scan-1, nor SCAN_1."""
+    for name in ("scan_1.nxs", "scan-1.nxs", "SCAN_1.nxs", "100%.nxs", "100x.nxs"):
+        ledger.add(Path("/d") / name, "r", template="t")
+    strange = Path(os.fsdecode(b"/d\xff/odd_1.nxs"))
+    ledger.add(strange, "r", template="t")
+    for name in ("scan_1.nxs", "100%.nxs"):
+        assert [Path(entry.scan).name for entry in ledger.find(name)] == [name]
+    assert [Path(entry.scan) for entry in ledger.find("odd_1.nxs")] == [strange]
+
+
+def test_a_link_is_found_by_its_own_name(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "raw.nxs").touch()
+    link = tmp_path.resolve() / "scan.nxs"
+    link.symlink_to(tmp_path / "there" / "raw.nxs")
+    entry = ledger.add(link, "r", template="t")
+    assert ledger.find(str(link)) == [entry]
+
+
+def test_json_of_names_that_are_not_utf8(ledger: Ledger) -> None:
+    ledger.add(Path(os.fsdecode(b"/d/\xff.nxs")), "r", template="t")
+    ledger.add(Path("/d/é.nxs"), "r", template="t")
+    assert [row["scan"] for row in json.loads(ledger.as_json(["scan"]))] == ["/d/\ufffd.nxs", "/d/é.nxs"]
+
+
+def test_what_another_process_adds_is_never_dated_back(ledger: Ledger) -> None:
+    """It may have to wait until it can write; who asks for what is new since must see it."""
+    other = Ledger(ledger.path.parent)
+    with ledger.changing():
+        thread = threading.Thread(target=lambda: other.add(Path("/d/late"), "r", template="t"))
+        thread.start()
+        time.sleep(0.3)
+        ledger.add(Path("/d/early"), "r", template="t")
+    thread.join(30)
+    early, late = sorted(ledger.waiting(), key=lambda entry: entry.scan)
+    assert early.changed is not None
+    assert late in ledger.waiting(early.changed)
+
+
+def test_the_history_of_an_entry_has_an_end(ledger: Ledger) -> None:
+    entry, other = (ledger.add(Path(name), "r", template="t") for name in ("/d/a", "/d/b"))
+    assert entry
+    assert other
+    ledger.change(other.id, "first")
+    for number in range(3 * EVENTS):
+        ledger.change(entry.id, f"try {number}")
+    said = [text for _, text in ledger.events(entry.id)]
+    assert said == [f"try {number}" for number in range(2 * EVENTS, 3 * EVENTS)]
+    assert len(ledger.events(other.id)) == 1
+
+
+def test_no_room_is_none(ledger: Ledger) -> None:
+    ledger.add(Path("/d/a"), "r", template="t", state=State.QUEUED)
+    assert [len(ledger.ready(limit)) for limit in (-1, 0, 1)] == [0, 0, 1]
+
+
+def test_small_and_large_runs_apart(ledger: Ledger) -> None:
+    for name, values in (
+        ("small", {"work": 1.0}), ("unknown", {}), ("large", {"work": 9.0}), ("more", {"work": 1.0, "memory": 10**9})
+    ):  # fmt: skip
+        ledger.add(Path(f"/d/{name}"), "r", template="t", state=State.QUEUED, **values)
+    assert [Path(entry.scan).name for entry in ledger.ready(9, most=5.0)] == ["small", "unknown"]
+    assert [Path(entry.scan).name for entry in ledger.ready(9, above=5.0)] == ["large", "more"]
+
+
+def test_groups_take_turns(ledger: Ledger) -> None:
+    for name, group in (("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b"), ("b2", "b"), ("n1", None)):
+        ledger.add(Path(f"/d/{name}"), "r", template="t", state=State.QUEUED, group=group)
+    assert [Path(entry.scan).name for entry in ledger.ready(9)] == ["a1", "b1", "n1", "a2", "b2", "a3"]
+    ledger.add(Path("/d/b0"), "r", template="t", state=State.RUNNING, group="b", place="job")
+    assert [Path(entry.scan).name for entry in ledger.ready(4)] == ["a1", "n1", "a2", "b1"]

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.fft
 
 from hpcdaas.backend.cuda_device import BLOCK
-from hpcdaas.backend.cuda_kernels import folder
+from hpcdaas.backend.cuda_kernels import folder, source
 
 HERE = Path(__file__).parent
 ORDERS = {"forward": 0, "backward": 1, "random": 2}
@@ -53,7 +53,7 @@ class Compiler:
     target : Path
         Folder for the libraries.
     more : Path
-        Another folder with kernels.
+        Another folder with kernels, self-contained.
     """
 
     def __init__(self, target: Path, *more: Path) -> None:
@@ -64,15 +64,18 @@ class Compiler:
         self.machine.shim_launch.restype = ctypes.c_char_p
 
     def kernel(self, file: str, **defines: Any) -> HostKernel:
-        key = (file, *sorted((name, str(value)) for name, value in defines.items()))
+        """Give the kernel of a file."""
+        place = next(place for place in self.places if (place / f"{file}.cu").is_file())
+        return self.compile(file, source(file, place), **defines)
+
+    def compile(self, name: str, text: str, **defines: Any) -> HostKernel:
+        """Give a kernel of that name from its text."""
+        key = (text, *sorted((macro, str(value)) for macro, value in defines.items()))
         if key not in self._kernels:
-            name = f"kernel{len(self._kernels)}"
-            code = self.target / f"{name}.cpp"
-            code.write_text(f'#include "shim.h"\n#include "{file}.cu"\nSHIM_KERNEL({file})\n')
-            macros = [f"-D{macro}={value}" for macro, value in defines.items()]
-            include = [f"-I{place}" for place in self.places]
-            out = self.target / f"{name}.so"
-            run("g++", *FLAGS, *macros, *include, code, "-o", out, f"-L{self.target}", "-lshim", "-Wl,-rpath,$ORIGIN")
+            code = self.target / f"{name}{len(self._kernels)}.cpp"
+            code.write_text(f'#include "shim.h"\n{text}\nSHIM_KERNEL({name})\n')
+            macros, out = [f"-D{macro}={value}" for macro, value in defines.items()], code.with_suffix(".so")
+            run("g++", *FLAGS, *macros, code, "-o", out, f"-L{self.target}", "-lshim", "-Wl,-rpath,$ORIGIN")
             self._kernels[key] = HostKernel(ctypes.CDLL(str(out)))
         return self._kernels[key]
 
@@ -90,14 +93,18 @@ class HostDevice:
     compiler : Compiler
     order : str
         In which the threads of a block run: ``forward``, ``backward`` or ``random``.
+    seed : int
+        Of the random order.
     cache, free : int
         Bytes of a cache and of memory that it says to have.
     """
 
     xp = np
 
-    def __init__(self, compiler: Compiler, order: str = "forward", cache: int = 1 << 16, free: int = 1 << 30) -> None:
-        self._compiler, self.order, self.cache, self._free = compiler, order, cache, free
+    def __init__(
+        self, compiler: Compiler, order: str = "forward", seed: int = 0, cache: int = 1 << 16, free: int = 1 << 30
+    ) -> None:
+        self._compiler, self.order, self.seed, self.cache, self._free = compiler, order, seed, cache, free
         self._fences: list[tuple[np.ndarray, int]] = []
 
     def free(self) -> int:
@@ -114,7 +121,7 @@ class HostDevice:
         block = (ctypes.c_uint * 3)(*BLOCK, 1)
         library = kernel.library
         wrong = self._compiler.machine.shim_launch(
-            library.shim_call, library.shim_clear, whole, block, pointers, ORDERS[self.order], 7
+            library.shim_call, library.shim_clear, whole, block, pointers, ORDERS[self.order], self.seed
         )
         assert wrong is None, wrong.decode()
         for raw, size in self._fences:
@@ -168,7 +175,7 @@ def hold(given: Any, kind: str) -> Any:
         if given is None:
             return ctypes.c_void_p(0)
         assert isinstance(given, DeviceArray), f"an array of the host for {kind}"
-        assert given.flags.c_contiguous
+        assert given.flags.c_contiguous, "an array that is not contiguous"
         found = "u1" if given.dtype == np.bool_ else given.dtype.str[1:]
         assert f"*{found}" == kind, f"{given.dtype} for {kind}"
         return ctypes.c_void_p(given.ctypes.data)

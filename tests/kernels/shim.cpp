@@ -1,4 +1,5 @@
 // The machine that runs a block's threads as fibres.
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -19,8 +20,11 @@ namespace {
 enum class Wait { nothing, block, warp, done };
 enum class Order : int { forward, backward, random };
 
+// A context gives a fibre its stack; from then on it is left and entered by jumps, which ask the system for nothing.
 struct Fibre {
     ucontext_t context;
+    jmp_buf inside;
+    bool begun = false;
     std::vector<char> stack = std::vector<char>(1 << 16);
     Index3 place;
     Wait wait = Wait::nothing;
@@ -34,7 +38,7 @@ struct Said {
 
 std::vector<Fibre> fibres;
 std::vector<Said> warps;
-ucontext_t home;
+jmp_buf home;
 int running = 0;
 void (*kernel)(void**) = nullptr;
 void** arguments = nullptr;
@@ -44,12 +48,31 @@ const char* wrong = nullptr;
 void wait(Wait what, unsigned mask = 0) {
     Fibre& me = fibres[running];
     me.wait = what, me.mask = mask;
-    swapcontext(&me.context, &home);
+    if (_setjmp(me.inside) == 0) _longjmp(home, 1);
 }
 
-void run_thread() {
-    kernel(arguments);
-    wait(Wait::done);
+// A thread of one block after the other.
+void run_threads() {
+    for (;;) {
+        kernel(arguments);
+        wait(Wait::done);
+    }
+}
+
+void begin(Fibre& f) {
+    getcontext(&f.context);
+    f.context.uc_stack.ss_sp = f.stack.data(), f.context.uc_stack.ss_size = f.stack.size();
+    f.context.uc_link = nullptr;
+    makecontext(&f.context, run_threads, 0);
+    f.begun = true;
+    setcontext(&f.context);
+}
+
+void enter(int i) {
+    running = i, threadIdx = fibres[i].place;
+    if (_setjmp(home) != 0) return;
+    if (fibres[i].begun) _longjmp(fibres[i].inside, 1);
+    begin(fibres[i]);
 }
 
 bool together(std::size_t first, const Fibre& one) {
@@ -80,22 +103,22 @@ bool release() {
 
 void run_block(Order order, std::mt19937& random) {
     std::vector<int> turn(fibres.size());
-    for (std::size_t i = 0; i < fibres.size(); ++i) {
-        Fibre& f = fibres[i];
-        getcontext(&f.context);
-        f.context.uc_stack.ss_sp = f.stack.data(), f.context.uc_stack.ss_size = f.stack.size();
-        f.context.uc_link = nullptr;
-        makecontext(&f.context, run_thread, 0);
-        f.wait = Wait::nothing, f.met = 0, turn[i] = static_cast<int>(i);
-    }
+    for (std::size_t i = 0; i < fibres.size(); ++i)
+        fibres[i].wait = Wait::nothing, fibres[i].met = 0, turn[i] = static_cast<int>(i);
     if (order == Order::backward) std::reverse(turn.begin(), turn.end());
+    // In random order one warp is late for a while: it goes on when no other can.
+    int late = -1;
     while (!wrong) {
-        if (order == Order::random) std::shuffle(turn.begin(), turn.end(), random);
-        for (int i : turn) {
-            if (fibres[i].wait != Wait::nothing) continue;
-            running = i, threadIdx = fibres[i].place;
-            swapcontext(&home, &fibres[i].context);
+        if (order == Order::random) {
+            std::shuffle(turn.begin(), turn.end(), random);
+            if (random() % 8 == 0) late = static_cast<int>(random() % warps.size());
         }
+        bool others = false;
+        for (int i : turn)
+            if (fibres[i].wait == Wait::nothing && i / 32 != late) enter(i), others = true;
+        if (others && order == Order::random && release()) continue;
+        for (int i : turn)
+            if (fibres[i].wait == Wait::nothing) enter(i);
         if (std::all_of(fibres.begin(), fibres.end(), [](const Fibre& f) { return f.wait == Wait::done; })) return;
         if (!release()) wrong = "threads wait for others that don't come";
     }
@@ -142,5 +165,6 @@ extern "C" const char* shim_launch(void (*call)(void**), void (*clear)(), const 
         clear();
         run_block(static_cast<Order>(order), random);
     }
+    if (wrong) fibres.clear();  // some stand in the middle of a kernel
     return wrong;
 }

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import hpcdaas
-from hpcdaas.cli import catalog, site
+from hpcdaas.cli import bench, catalog, site
 from hpcdaas.cli.demo import demo
 from hpcdaas.cli.doctor import doctor
 from hpcdaas.cli.inspect import inspect
@@ -63,6 +63,7 @@ app.command()(retry)
 app.command()(cancel)
 app.command()(pause)
 app.command()(doctor)
+app.add_typer(bench.app, name="bench")
 app.add_typer(site.app, name="site")
 app.add_typer(catalog.app, name="catalog")
 

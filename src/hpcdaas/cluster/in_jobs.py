@@ -40,10 +40,12 @@ class InJobs:
     site : Site
     slurm : Slurm
     state : StateFolder
+    home : PoolTable, optional
+        Where all jobs run. Default: see `home`.
     """
 
-    def __init__(self, site: Site, slurm: Slurm, state: StateFolder) -> None:
-        self._site, self._slurm, self._state = site, slurm, state
+    def __init__(self, site: Site, slurm: Slurm, state: StateFolder, home: PoolTable | None = None) -> None:
+        self._site, self._slurm, self._state, self._home = site, slurm, state, home
         self._poll = Poll(slurm)
         self._said = ""  # why SLURM didn't answer, as it was told last
 
@@ -62,6 +64,8 @@ class InJobs:
 
     def home(self) -> Asked:
         """Give the table that says where jobs run: a pool for many ranks, else the first pool, else a partition."""
+        if self._home is not None:
+            return self._home
         wide: list[Asked] = [pool for pool in self._site.pool if pool.wide]
         return [*wide, *self._site.pool, *self._site.partition][0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from hpcdaas.cluster.rule import Rule
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.state import StateFolder
 from hpcdaas.cluster.tell import Tell
-from hpcdaas.errors import HpcdaasError
+from hpcdaas.errors import HpcdaasError, InputError, NoRoom
 
 #: Seconds until a file is opened again that could not be, or whose opening hung.
 RETRY = 10.0
+#: How often a scan is opened where that fails for a reason that isn't the scan's.
+TRIES = 5
 
 
 class Intake:
@@ -49,7 +52,8 @@ class Intake:
         self._proofs: dict[Path, Proof] = {}
         self._rules: dict[Path, Rule] = {}
         self._complete: set[Path] = set()
-        self._preparing: dict[int, float] = {}  # entries and when they were handed over
+        self._preparing: dict[int, float] = {}  # entries, and when they are handed over again; infinite: they are now
+        self._failed: dict[int, int] = {}  # entries, and how often opening them failed
 
     def close(self) -> None:
         """End the processes."""
@@ -59,7 +63,7 @@ class Intake:
     @property
     def gathers(self) -> bool:
         """Whether scans that were named together aren't all ready yet: alike ones become one job array."""
-        return self._at_once and bool(self._preparing)
+        return self._at_once and math.inf in self._preparing.values()
 
     def seen(self, path: Path, rule: Rule) -> None:
         """Say by which rule a scan is judged."""
@@ -71,9 +75,7 @@ class Intake:
 
     def step(self) -> None:
         """Ask about what waits, and take in the answers."""
-        for entry in self._ledger.waiting(self._since):
-            self._waiting.setdefault(Path(entry.scan), {})[entry.id] = entry
-            self._since = max(self._since, entry.changed or "")
+        self._read_on()
         for path, entries in list(self._waiting.items()):
             if self._at_once or path in self._complete:
                 for entry in entries.values():
@@ -87,12 +89,24 @@ class Intake:
             if isinstance(key, int):
                 self._prepared(self._ledger.entry(key), answer)
 
+    def _read_on(self) -> None:
+        """Take in what waits since it was read last."""
+        if now() < self._since:  # this host's clock was put back: what is new may look old
+            self._since = ""
+        for entry in self._ledger.waiting(self._since):
+            self._waiting.setdefault(Path(entry.scan), {})[entry.id] = entry
+            self._since = max(self._since, entry.changed or "")
+        if len(self._rules) > len(self._waiting):  # what is there and was done long ago is named, too
+            self._rules = {path: rule for path, rule in self._rules.items() if path in self._waiting}
+        self._complete &= self._waiting.keys()
+
     def _no_longer(self, entry: Entry) -> None:
         """Forget an entry that waits no more."""
         path = Path(entry.scan)
         self._waiting.get(path, {}).pop(entry.id, None)
         if not self._waiting.get(path):
             self._waiting.pop(path, None)
+            self._proofs.pop(path, None)
             self._complete.discard(path)
 
     def _prove(self, path: Path) -> None:
@@ -102,15 +116,19 @@ class Intake:
 
     def _looked(self, path: Path, answer: Look | Hung | Exception, entries: list[Entry]) -> None:
         proof = self._proofs.get(path)
-        if proof is None:
+        if proof is None or path in self._complete:  # it was announced meanwhile
             return
+        for entry in entries:
+            if self._ledger.entry(entry.id).state is not State.WAITING:  # cancelled meanwhile
+                self._no_longer(entry)
+        entries = list(self._waiting.get(path, {}).values())
         verdict = proof.add(answer)
         if verdict.state == "waiting":
             for entry in entries:
-                if verdict.reason != entry.reason:
-                    self._ledger.change(entry.id, verdict.reason, reason=verdict.reason)
+                if verdict.reason != entry.reason:  # no event: of a long scan it is another one with each look
+                    self._ledger.change(entry.id, reason=verdict.reason)
             return
-        del self._proofs[path]
+        self._proofs.pop(path, None)
         if verdict.state == "complete":
             self._complete.add(path)
         for entry in entries:
@@ -133,22 +151,25 @@ class Intake:
     def _prepare(self, entry: Entry) -> None:
         if self._preparing.get(entry.id, 0.0) > time.monotonic():
             return
-        self._preparing[entry.id] = time.monotonic() + 3600.0
+        self._preparing[entry.id] = math.inf
         recipe = Path(entry.recipe_file) if entry.recipe_file else None
         self._preparers.ask(entry.id, Wanted(Path(entry.scan), recipe, entry.template, entry.attempt))
 
     def _prepared(self, entry: Entry, answer: Prepared | Hung | Exception) -> None:
-        if isinstance(answer, Hung):
+        reason = self._may_pass(entry, answer)
+        if reason and entry.state is State.WAITING:
             self._preparing[entry.id] = time.monotonic() + RETRY
-            self._ledger.change(entry.id, reason="Opening it takes very long: is its file system there?")
+            if reason != entry.reason:
+                self._ledger.change(entry.id, reason=reason)
             return
-        del self._preparing[entry.id]
+        self._preparing.pop(entry.id, None)
+        self._failed.pop(entry.id, None)
         self._no_longer(entry)
         if entry.state is not State.WAITING:  # cancelled meanwhile
             return
         try:
             if not isinstance(answer, Prepared):
-                raise answer
+                raise answer if isinstance(answer, Exception) else HpcdaasError(answer.reason)
             owner = self._site.owner_of(Path(entry.scan))
             if owner:
                 owner.check_roots(answer.files)
@@ -156,6 +177,17 @@ class Intake:
             self._dispatcher.end(Ending(entry.id, Meaning.FAILED, str(error).replace("\n", " ")))
             return
         self._queue(entry, answer, owner.group if owner else None)
+
+    def _may_pass(self, entry: Entry, answer: Prepared | Hung | Exception) -> str:
+        """Say why a scan is to be opened again later; empty where it isn't."""
+        if isinstance(answer, Hung):
+            return "Opening it takes very long: is its file system there?"
+        if isinstance(answer, NoRoom):
+            return answer.message
+        if isinstance(answer, Exception) and not isinstance(answer, InputError):  # a disk's error, a process that died
+            self._failed[entry.id] = self._failed.get(entry.id, 0) + 1
+            return str(answer).splitlines()[0] if self._failed[entry.id] < TRIES else ""
+        return ""
 
     def _queue(self, entry: Entry, prepared: Prepared, group: str | None) -> None:
         """Make it a run; one that another entry does already follows that one."""

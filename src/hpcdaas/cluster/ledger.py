@@ -211,12 +211,13 @@ class Ledger:
         groups = f""" AND coalesce("group", '') NOT IN ({", ".join("?" * len(paused))})""" if paused else ""
         rows = self._read(
             """WITH busy AS (SELECT coalesce("group", '') AS name, count(*) AS runs FROM entry
-            WHERE state IN ('queued', 'running') AND place IS NOT NULL GROUP BY 1)
-            SELECT entry.* FROM entry LEFT JOIN busy ON name = coalesce("group", '')
+            WHERE state IN ('queued', 'running') AND place IS NOT NULL GROUP BY 1),
+            turns AS (SELECT id, priority AS urgent, coalesce(runs, 0)
+            + row_number() OVER (PARTITION BY priority, coalesce("group", '') ORDER BY id) AS turn
+            FROM entry LEFT JOIN busy ON name = coalesce("group", '')
             WHERE state = 'queued' AND place IS NULL AND twin IS NULL AND coalesce(not_before, '') <= ?"""
-            f"""{groups}{sized} ORDER BY priority DESC,
-            coalesce(runs, 0) + row_number() OVER (PARTITION BY priority, coalesce("group", '') ORDER BY id), id
-            LIMIT ?""",
+            f"""{groups}{sized} ORDER BY urgent DESC, turn, id LIMIT ?)
+            SELECT entry.* FROM turns JOIN entry USING (id) ORDER BY urgent DESC, turn, id""",
             (now(), *paused, *(bound for _, bound in sizes), limit),
         )
         return [_entry(row) for row in rows]
@@ -258,17 +259,21 @@ class Ledger:
         """Give columns of all entries, or of those in some states, as a JSON list: quickly, for very many."""
         where = f"state IN ({', '.join('?' * len(states))})" if states else "1"
         pairs = ", ".join(f"'{name}', {_TEXT.format(name)}" for name in columns)
-        query = f"SELECT json_group_array(json_object({pairs})) FROM (SELECT * FROM entry WHERE {where} ORDER BY id)"
-        return str(self._read(query, tuple(states))[0][0])
+        found = f"SELECT * FROM entry WHERE {where} ORDER BY id"
+        query = f"SELECT CAST(json_group_array(json_object({pairs})) AS BLOB) FROM ({found})"
+        return bytes(self._read(query, tuple(states))[0][0]).decode(errors="replace")
 
     def find(self, name: str) -> list[Entry]:
         """Give the entries of a run (or the first digits of it), of a scan's path or name, or of a SLURM job."""
-        real = _column(os.path.realpath(name))
-        found = self._select("run = ? OR scan = ? OR job = ? ORDER BY id", (name.lower(), real, name))
+        path = Path(name)
+        scan = _column(path.parent.resolve() / path.name)  # a link is a scan by its own name
+        found = self._select("run = ? OR scan = ? OR job = ? ORDER BY id", (name.lower(), scan, name))
         if found or len(name) < 4:
             return found
         end = name.lower() + "g"  # after all hexadecimal digits
-        return self._select("(run >= ? AND run < ?) OR scan LIKE ? ORDER BY id", (name.lower(), end, f"%/{name}"))
+        tail = os.fsencode(f"/{name}")  # no pattern: who cancels scan_1 doesn't mean scan-1
+        where = "(run >= ? AND run < ?) OR substr(CAST(scan AS BLOB), ?) = ? ORDER BY id"
+        return self._select(where, (name.lower(), end, -len(tail), tail))
 
     def counts(self) -> dict[str, int]:
         """Give how many entries there are in each state."""

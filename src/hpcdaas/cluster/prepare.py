@@ -8,6 +8,7 @@ from typing import Any
 
 from hpcdaas.catalog.record import record_path
 from hpcdaas.cluster import template as templates
+from hpcdaas.errors import unwritable
 from hpcdaas.io import open_scan
 from hpcdaas.io.nexus_result import existing_run
 from hpcdaas.pipeline.asked import recipe_for
@@ -98,7 +99,10 @@ def prepare(wanted: Wanted) -> Prepared:
         "run8": run[:8],
     }
     result = templates.fill(wanted.template, words)
-    result.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        result.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(result.parent, error) from error
     there = is_there(result, run)
     return Prepared(
         run, recipe.name, recipe.toml(), scan.technique, result, files, scan.shape, work_of(scan, recipe), there

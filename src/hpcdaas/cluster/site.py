@@ -200,7 +200,11 @@ class Site(Parameters):
 
     def rule_for(self, path: Path) -> Rule:
         """Give the detector's rule by which a scan is judged that was named and not found."""
-        return next((rule for rule in self.detector if rule.matches(path.name)), self.detector[0])
+        ends = ["/".join(path.parts[first:]) for first in range(len(path.parts) - 1, 0, -1)]
+        return next(
+            (rule for rule in self.detector for end in ends if rule.matches(end) or rule.matches(end, folder=True)),
+            self.detector[0],
+        )
 
     def partition_of(self, pool: PoolTable) -> Partition:
         """Give the partition of a pool."""

@@ -137,7 +137,7 @@ class Watch:
             for seen in changes.new:
                 self._add(seen.path, seen.rule)
             for seen in changes.changed:
-                self._intake.seen(seen.path, seen.rule)
+                self._add(seen.path, seen.rule)  # a result may have made way for a scan
                 self._dispatcher.rewritten(seen.path)
         for path, reason in changes.refused:
             self._tell("refused", path=str(path), reason=reason)
