@@ -24,7 +24,7 @@ from hpcdaas.lease import EXPIRED
 
 SHAPE = Shape(rows=512, columns=96, angles=60, center=49.3)
 #: Nothing else is in the folder of a result.
-WHOLE = {"result.h5", "result.record.json"}
+WHOLE = {"result.h5", "result.record.json", "result-ro-crate-metadata.json"}
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def test_a_job_from_its_script_to_its_log(commands: Slurm, folder: Path) -> None
     assert ended.end
     assert ended.start <= ended.end
     assert [found.id for found in commands.find(name)] == [job]
-    assert commands.find("another") == []
+    assert commands.find(f"{name} ") == []
 
 
 def test_jobs_from_a_job_see_nothing_of_it(commands: Slurm, folder: Path) -> None:
