@@ -16,7 +16,7 @@ help:
 	@echo 'make test-long  campaigns that take longer'
 	@echo 'make lint       style, types, import rules'
 	@echo 'make bench      speed, against limits measured in the same run'
-	@echo 'make docs       docs/steps.md from the program itself'
+	@echo 'make docs       docs/steps.md from the program itself, docs/performance.md from what was measured'
 	@echo 'make install PREFIX=/opt/hpcdaas/VERSION [MODULEFILES=FOLDER]  lay out program and module'
 	@echo 'make clean      remove all that make has made'
 
@@ -42,6 +42,7 @@ bench: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python docs/make_steps.py >build/steps.md
 	mv build/steps.md docs/steps.md
+	$(BIN)/python docs/make_performance.py
 
 # PREFIX and the others reach it as environment variables
 install: export PREFIX := $(PREFIX)

@@ -67,6 +67,15 @@ HPCDAAS_HD Number inverse_root(Number x) {
 
 HPCDAAS_HD float OneFloat::root(float x) { return inverse_root(x); }
 
+// −ln t; what isn't a positive, normal number (denormal ones count as zero) becomes `floor` first, and is `low`.
+HPCDAAS_HD float line_integral(float t, float floor, bool& low) {
+    low = !(t >= 1.17549435e-38f);
+    return -log_positive(low ? floor : t);
+}
+
+// A finite number: its exponent's bits aren't all set.
+HPCDAAS_HD bool is_number(float x) { return (OneFloat::bits(x) & 0x7f800000) != 0x7f800000; }
+
 // What a detector pixel says of the wave there: `counts` I were measured, `intensity` y = |Ψ|² is the model's.
 // factor · Ψ is the change that is asked for; `likelihood` is what falls when Ψ follows it.
 template <class Number>

@@ -22,7 +22,7 @@ from hpcdaas.scan import PtychoScan
 
 def make_model(
     scan: PtychoScan, threads: int = 2, piece: int | None = None, frames: Any = None, comm: Comm | None = None,
-    **start: Any,
+    backend: Any = None, **start: Any,
 ) -> Model:  # fmt: skip
     """Make the model of a scan as the pipeline does."""
     steps = ptycho.steps()
@@ -32,7 +32,7 @@ def make_model(
     object_, probe = steps["start"].apply(scan, cut, geometry, steps["start"].parameters(**start), tile)
     near = transfer(scan, cut.n, geometry.pixel)
     setup = ViewSetup(cut.n, len(probe), len(object_), cut.good, cut.limit, near)
-    views = CpuBackend(threads).views(setup)
+    views = (backend or CpuBackend(threads)).views(setup)
     return Model.start(object_, probe, geometry, Source(scan, cut, tile.corners, piece, tile.views), views, tile)
 
 

@@ -15,6 +15,7 @@ from hpcdaas.backend.views import LsqStep, PieStep, Sums
 from hpcdaas.errors import InputError
 from views_cases import NOISES, AgainstReference, Case, normal, same_sums
 
+
 @pytest.fixture(params=[1, 3], ids=lambda threads: f"{threads} threads")
 def make_views(request):
     return lambda setup: CpuBackend(request.param).views(setup)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,9 @@ def test_quick_run_writes_valid_json(path: Path, tmp_path: Path) -> None:
     assert told["benchmark"] == name
     assert {"date", "commit", "machine", "versions", "settings", "seconds"} < told.keys()
     assert {"cpu", "cores", "memory_bytes"} < told["machine"].keys()
+    if name.startswith("gpu_") and not told["figures"]:
+        assert any(note.startswith("no GPU") for note in told["notes"])
+        return
     assert any(figure["goal"] for figure in told["figures"])
     for figure in told["figures"]:
         assert math.isfinite(figure["value"])
@@ -130,3 +134,13 @@ def test_time_of_ranks_follows_from_what_they_do() -> None:
     assert job.lsqml(free, 64, 64, 32, nothing) == 2.0  # more ranks than views in a group don't help
     tomo = Tomography(angles=10, rows=64, columns=8, slice=1.0, alone=3.0)
     assert [tomo.run(free, ranks) for ranks in (1, 32, 64, 128)] == [67.0, 5.0, 4.0, 4.0]
+
+
+def test_the_page_of_figures_is_up_to_date(tmp_path: Path) -> None:
+    docs = FOLDER.parent / "docs"
+    subprocess.run([sys.executable, docs / "make_performance.py", tmp_path], check=True)
+    made = (tmp_path / "performance.md").read_text(encoding="utf-8")
+    assert made == (docs / "performance.md").read_text(encoding="utf-8"), "run 'make docs' and commit docs/performance*"
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", made)
+    assert pictures
+    assert all((docs / name).read_text(encoding="utf-8").startswith("<?xml") for name in pictures)

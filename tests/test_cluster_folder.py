@@ -105,6 +105,29 @@ def test_a_root_that_is_away_loses_nothing(data: Path) -> None:
     assert not folder.poll()
 
 
+def test_a_file_that_was_changed_while_nobody_looked_is_doubtful(tmp_path: Path) -> None:
+    (tmp_path / "a.h5").touch()
+    for since, doubtful in ((0.0, True), (time.time() + 3600, False), (float("inf"), False)):
+        folder = Folder(tmp_path, RULES)
+        folder.since = since
+        found = folder.poll()
+        assert [seen.path.name for seen in found.new] == ["a.h5"]
+        assert bool(found.doubtful) is doubtful
+        assert not folder.poll()
+
+
+def test_a_file_that_went_and_came_back_is_doubtful(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, RULES)
+    folder.poll()
+    (tmp_path / "a.h5").touch()
+    assert [seen.path.name for seen in folder.poll().doubtful] == ["a.h5"]
+    (tmp_path / "a.h5").unlink()
+    folder.poll()
+    (tmp_path / "a.h5").touch()
+    found = folder.poll()
+    assert [seen.path.name for seen in found.new] == [seen.path.name for seen in found.doubtful] == ["a.h5"]
+
+
 def everything(folders: Folders) -> Changes:
     return folders.poll(wait=30)
 

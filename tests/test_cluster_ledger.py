@@ -208,6 +208,14 @@ def test_json_of_names_that_are_not_utf8(ledger: Ledger) -> None:
     assert [row["scan"] for row in json.loads(ledger.as_json(["scan"]))] == ["/d/\ufffd.nxs", "/d/é.nxs"]
 
 
+def test_a_reason_may_name_a_file_that_is_not_utf8(ledger: Ledger) -> None:
+    entry = ledger.add(Path(os.fsdecode(b"/d/\xff.nxs")), "r", template="t")
+    assert entry
+    ledger.change(entry.id, f"{entry.scan} vanished", reason=f"{entry.scan} vanished")
+    assert ledger.entry(entry.id).reason == "/d/?.nxs vanished"
+    assert [text for _, text in ledger.events(entry.id)] == ["/d/?.nxs vanished"]
+
+
 def test_what_another_process_adds_is_never_dated_back(ledger: Ledger) -> None:
     """It may have to wait until it can write; who asks for what is new since must see it."""
     other = Ledger(ledger.path.parent)

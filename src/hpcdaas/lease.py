@@ -99,8 +99,9 @@ class Lease:
             return
         self._ended.set()
         if self.held():
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, json.dumps({"host": socket.gethostname(), "ended": True}).encode(), 0)
+            with suppress(OSError):  # the disk is full: a lease that says nothing is nobody's
+                os.ftruncate(self._descriptor, 0)
+                os.pwrite(self._descriptor, json.dumps({"host": socket.gethostname(), "ended": True}).encode(), 0)
         os.close(self._descriptor)
 
 

@@ -84,8 +84,13 @@ def raw_identity(files: Sequence[Path]) -> str:
     Raises
     ------
     InputError
-        If a file can't be read.
+        If a file can't be read, or its name isn't UTF-8: neither results nor catalogues take it.
     """
+    for path in files:
+        try:
+            os.fsencode(path).decode()
+        except UnicodeDecodeError:
+            raise InputError(f"The name {str(path)!r} isn't UTF-8.", "Rename it.") from None
     distinct = list(dict.fromkeys(Path(os.path.realpath(path)) for path in files))
     first, *others = [file_identity(path) for path in distinct]
     lines = [first, *sorted(others)]

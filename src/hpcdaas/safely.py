@@ -19,9 +19,13 @@ def sync_folder(folder: Path) -> None:
 def write_safely(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:  # a full disk gets no fuller
+        temporary.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)

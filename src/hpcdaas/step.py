@@ -7,9 +7,11 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
+from hpcdaas.errors import HpcdaasError
 from hpcdaas.params import Parameters
 
 
@@ -67,10 +69,29 @@ class Step:
 
 
 def discover(package: ModuleType) -> Mapping[str, Step]:
-    """Give the steps of a package, one per module that ends with ``STEP = Step(...)``, in the order of their places."""
-    found = []
+    """Give the steps of a package in the order of their places.
+
+    There is one for each module that ends with ``STEP = Step(...)``, and one for each entry point of installed
+    packages in the group of the package's name (``hpcdaas.tomo``, ``hpcdaas.ptycho``).
+
+    Raises
+    ------
+    HpcdaasError
+        If two steps have the same name, or a package's step can't be imported.
+    """
+    found: dict[str, Step] = {}
     for module in pkgutil.iter_modules(package.__path__):
         step = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "STEP", None)
         if step is not None:
-            found.append(step)
-    return {step.name: step for step in sorted(found, key=lambda step: (step.place, step.name))}
+            found[step.name] = step
+    for entry in entry_points(group=package.__name__):
+        try:
+            step = entry.load()
+        except Exception as error:  # anybody's code
+            raise HpcdaasError(
+                f"The step '{entry.value}' can't be imported: {error}.", "Uninstall its package."
+            ) from error
+        if not isinstance(step, Step) or step.name in found:
+            raise HpcdaasError(f"'{entry.value}' is no step, or one whose name is taken.", "Uninstall its package.")
+        found[step.name] = step
+    return {step.name: step for step in sorted(found.values(), key=lambda step: (step.place, step.name))}

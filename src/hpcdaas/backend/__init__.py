@@ -162,22 +162,28 @@ class Backend(Protocol):
 
 
 def get_backend(name: str = "auto", threads: int | None = None) -> Backend:
-    """Give a backend by name: ``auto``, ``cpu`` or ``reference``.
+    """Give a backend by name: ``auto``, ``cpu``, ``cuda`` or ``reference``.
+
+    ``auto`` is ``cpu``: ``cuda`` is taken by name until its tests and figures on a GPU are part of the project.
 
     Raises
     ------
     InputError
-        If there is none of that name here.
+        If there is none of that name here, or it can't be used; says what is missing.
     """
     if name in ("auto", "cpu"):
         from hpcdaas.backend.cpu import CpuBackend
 
         return CpuBackend(threads)
+    if name == "cuda":
+        from hpcdaas.backend.cuda import CudaBackend
+
+        return CudaBackend(threads)
     if name == "reference":
         from hpcdaas.backend.reference import ReferenceBackend
 
         return ReferenceBackend()
-    raise InputError(f"There is no backend '{name}' in this version.", nearest(name, ["auto", "cpu"]))
+    raise InputError(f"There is no backend '{name}' in this version.", nearest(name, ["auto", "cpu", "cuda"]))
 
 
 def default_threads(sharing: int = 1) -> int:

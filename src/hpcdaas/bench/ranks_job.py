@@ -1,4 +1,4 @@
-"""What ranks of MPI do between each other, measured by themselves: started by `hpcdaas.bench.ranks`.
+"""What ranks of MPI do between each other, measured by themselves: those of a launcher, or of `hpcdaas.bench.ranks`.
 
 Beside our own verbs stands bare MPI, which is what they are held against; therefore mpi4py is met here, too.
 """
@@ -24,23 +24,24 @@ OURS = {MEETING: ALLREDUCE, DEAL: ALLTOALL, EXCHANGE: BANDWIDTH, SUM: BANDWIDTH}
 
 
 def ping(comm: Any, buffer: Any) -> None:
-    """Send a buffer to rank 1 and take it back."""
-    if comm.Get_rank() == 0:
-        comm.Send(buffer, 1)
-        comm.Recv(buffer, 1)
-    elif comm.Get_rank() == 1:
+    """Send a buffer from the first rank to the last, which is on another node if there is one, and take it back."""
+    rank, last = comm.Get_rank(), comm.Get_size() - 1
+    if rank == 0:
+        comm.Send(buffer, last)
+        comm.Recv(buffer, last)
+    elif rank == last:
         comm.Recv(buffer, 0)
         comm.Send(buffer, 0)
 
 
 def measure(quick: bool) -> dict[str, list[float]]:
-    """Give seconds by name, a number for each round; the same rounds on all ranks."""
+    """Give seconds by name, a number for each round, of the slowest rank; all ranks call it."""
     ranks = world()
     from mpi4py import MPI
 
     bare, size = MPI.COMM_WORLD, ranks.size
     few, bytes_, rounds = (10, 1 << 16, 2) if quick else (1000, 1 << 23, 7)
-    small, large = np.zeros(1), np.zeros(bytes_ // 4, np.float32)
+    small, large = np.zeros(1), np.zeros(bytes_ // 4 // size * size, np.float32)
     part, word = len(large) // size, np.zeros(4)
     come = np.empty_like(large)
     shares, starts = [part] * size, [part * r for r in range(size)]
@@ -66,16 +67,15 @@ def measure(quick: bool) -> dict[str, list[float]]:
                     run()
                 if i:
                     found[name].append((time.perf_counter() - start) / times / pieces)
-    return found
+        every = ranks.gather(found)
+    return {name: [max(one) for one in zip(*(rank[name] for rank in every), strict=True)] for name in found}
 
 
 def main() -> None:
-    """Write the seconds of the slowest rank into the file that is named; ``quick`` after it takes tiny sizes."""
-    found, comm = measure("quick" in sys.argv[2:]), world()
-    every = comm.gather(found)
-    slowest = {name: [max(one) for one in zip(*(rank[name] for rank in every), strict=True)] for name in found}
-    if comm.rank == 0:
-        Path(sys.argv[1]).write_text(json.dumps({"ranks": comm.size, "seconds": slowest}))
+    """Write what was found into the file that is named; ``quick`` after it takes tiny sizes."""
+    found = measure("quick" in sys.argv[2:])
+    if world().rank == 0:
+        Path(sys.argv[1]).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -89,22 +89,6 @@ def compare(out: Path, simulation: Simulation) -> float | None:
     float or None
         Relative L2 error; None if a changed recipe put the views elsewhere: another pixel, orientation, fewer views.
     """
-    import h5py
-    import numpy as np
+    from hpcdaas.bench.truth import object_error
 
-    from hpcdaas.ptycho.ambiguity import align, relative_error
-
-    with h5py.File(out) as file:
-        found = file["entry/object/data"][0]
-        places = file["entry/positions"][:] / file["entry/object/pixel_size"][:]
-    if len(places) != simulation.shape[0]:
-        return None
-    # the first pixel of an object is free: the same views tell where the two begin
-    offsets = simulation.positions_pixels - places
-    if np.ptp(offsets, axis=0).max() > 0.01:
-        return None
-    moved = np.rint(offsets[0]).astype(int)
-    window = simulation.truth_window()
-    here = tuple(slice(part.start - d, part.stop - d) for part, d in zip(window, moved, strict=True))
-    truth = simulation.object[window]
-    return relative_error(align(found[here], truth), truth)
+    return object_error(out, simulation)

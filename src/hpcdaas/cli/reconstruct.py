@@ -34,7 +34,7 @@ def reconstruct(
     preview: Annotated[
         bool, typer.Option("--preview", help="Three slices or a few iterations, and a picture, in seconds.")
     ] = False,
-    backend: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    backend: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     catalog: Annotated[str | None, typer.Option(help="Catalogue: a path, sqlite:///... or https://...")] = None,
     memory: Annotated[str | None, typer.Option(help="Budget, for example 8GB or 4GiB.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads; default: the cores of this process.")] = None,

@@ -85,19 +85,17 @@ def _settle(ledger: Ledger, folder: StateFolder, site: Path | None) -> None:
 
 
 def _show(ledger: Ledger, folder: StateFolder, which: str | None, failed: bool, as_json: bool) -> None:
-    from hpcdaas.cluster.entry import State
-    from hpcdaas.cluster.report import FIELDS, row
+    from hpcdaas.cluster.report import FIELDS, WRONG, row
 
-    wrong = (State.FAILED, State.PARTIAL, State.CANCELLED)
     if which:
         entries = ledger.find(which)
         if not entries:
             raise InputError(f"No run, scan or job is called {which}.", "'hpcdaas status' shows all.")
     elif as_json:
-        print(f'{{"counts": {json.dumps(ledger.counts())}, "runs": {ledger.as_json(FIELDS, wrong if failed else ())}}}')
+        print(f'{{"counts": {json.dumps(ledger.counts())}, "runs": {ledger.as_json(FIELDS, WRONG if failed else ())}}}')
         return
     else:
-        entries = ledger.entries(*(wrong if failed else ()), order="changed DESC", limit=SHOWN)[::-1]
+        entries = ledger.entries(*(WRONG if failed else ()), order="changed DESC", limit=SHOWN)[::-1]
     if as_json:
         print(json.dumps({"counts": ledger.counts(), "runs": [row(entry) for entry in entries]}))
         return
@@ -105,7 +103,7 @@ def _show(ledger: Ledger, folder: StateFolder, which: str | None, failed: bool, 
 
 
 def _print(ledger: Ledger, folder: StateFolder, entries: list[Entry], which: str | None) -> None:
-    from hpcdaas.cli.catalog import printable
+    from hpcdaas.cluster.tell import plain
 
     counts = {state: count for state, count in ledger.counts().items() if count}
     holder = folder.holder()
@@ -118,8 +116,8 @@ def _print(ledger: Ledger, folder: StateFolder, entries: list[Entry], which: str
     width = max((len(Path(entry.scan).name) for entry in entries), default=0)
     for entry in entries:
         where = entry.reason or (entry.pid if entry.state == "registered" else None) or entry.result or ""
-        name = printable(Path(entry.scan).name).ljust(width)
-        print(f"{(entry.run or '')[:8]:8}  {name}  {entry.recipe}  {entry.state:10}  {printable(where)}")
+        name = plain(Path(entry.scan).name).ljust(width)
+        print(f"{(entry.run or '')[:8]:8}  {name}  {entry.recipe}  {entry.state:10}  {plain(where)}")
     if which:
         for entry in entries:
             _tell(ledger, entry)
@@ -127,6 +125,8 @@ def _print(ledger: Ledger, folder: StateFolder, entries: list[Entry], which: str
 
 def _tell(ledger: Ledger, entry: Entry) -> None:
     """Show what happened to an entry, and where to look."""
+    from hpcdaas.cluster.tell import plain
+
     facts: dict[str, Any] = {
         "scan": entry.scan, "result": entry.result, "pid": entry.pid, "job": entry.job, "log": entry.log,
         "core hours": f"{entry.core_seconds / 3600:.3f}" if entry.core_seconds else None,
@@ -134,9 +134,9 @@ def _tell(ledger: Ledger, entry: Entry) -> None:
     print()
     for name, value in facts.items():
         if value:
-            print(f"{name:10}  {value}")
+            print(f"{name:10}  {plain(str(value))}")
     for time, text in ledger.events(entry.id):
-        print(f"{time}  {text}")
+        print(f"{time}  {plain(text)}")
 
 
 def _usage(ledger: Ledger, month: str | None, as_json: bool) -> None:

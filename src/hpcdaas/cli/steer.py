@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpcdaas.cli.submit import SiteFile, StateOption
-from hpcdaas.errors import InputError
+from hpcdaas.errors import HpcdaasError, InputError
 
 if TYPE_CHECKING:
     from hpcdaas.cluster.entry import Entry
@@ -26,9 +26,9 @@ def retry(
 
     ledger = _ledger(state)
     stopped = (State.FAILED, State.PARTIAL, State.CANCELLED)
-    found = ledger.entries(State.FAILED) if failed else _named(ledger, which)
-    chosen = [entry for entry in found if entry.state in stopped]
     with ledger.changing():
+        found = ledger.entries(State.FAILED) if failed else _named(ledger, which)
+        chosen = [entry for entry in found if entry.state in stopped]
         for entry in chosen:
             ledger.change(
                 entry.id, "to be tried again", state=State.WAITING, reason=None, tries=0, place=None, intent=None,
@@ -40,13 +40,17 @@ def retry(
 def cancel(which: Which = None, site: SiteFile = None, state: StateOption = None) -> None:
     """Cancel runs: those that are at work stop, their results are not registered."""
     from hpcdaas.cluster.entry import OPEN, State
+    from hpcdaas.cluster.ledger import now
 
     ledger = _ledger(state)
-    chosen = [entry for entry in _named(ledger, which) if entry.state in OPEN]
     with ledger.changing():
+        chosen = [entry for entry in _named(ledger, which) if entry.state in OPEN]
         for entry in chosen:
-            ledger.change(entry.id, "cancelled by its user", state=State.CANCELLED)
-    _cancel_jobs([entry for entry in chosen if entry.place == "job" and entry.job])
+            ledger.change(entry.id, "cancelled by its user", state=State.CANCELLED, ended=now(), not_before=None)
+    try:
+        _cancel_jobs([entry for entry in chosen if entry.place == "job" and entry.job])
+    except HpcdaasError as error:  # the ledger says it, too
+        typer.echo(f"A watcher or 'hpcdaas submit' stops their jobs: {error.message}", err=True)
     print(f"{len(chosen)} cancelled.")
 
 
@@ -57,9 +61,10 @@ def pause(
 ) -> None:
     """Start nothing new, of a group or at all; what is at work goes on."""
     ledger = _ledger(state)
-    paused = set(ledger.fact("paused") or ())
-    paused = paused - {group or "*"} if off else paused | {group or "*"}
-    ledger.say("paused", sorted(paused) or None)
+    with ledger.changing():
+        paused = set(ledger.fact("paused") or ())
+        paused = paused - {group or "*"} if off else paused | {group or "*"}
+        ledger.say("paused", sorted(paused) or None)
     print(
         f"Paused: {', '.join('all' if one == '*' else one for one in sorted(paused))}"
         if paused

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hpcdaas.errors import HpcdaasError, InputError
+from hpcdaas.errors import Busy, HpcdaasError, InputError
 
 if TYPE_CHECKING:
     from hpcdaas.cluster.entry import Entry
@@ -50,8 +50,7 @@ def submit(
     from hpcdaas.cluster.tell import Words
 
     chosen, recipes, template = find_site(site), asked(recipe or []), templates.complete(out)
-    if len(files) > 1:
-        templates.check_many(template)
+    templates.check_many(template, scans=len(files), recipes=len(recipes))
     for file in files:
         if not file.exists():
             raise InputError(f"There is no file {file}.")
@@ -59,12 +58,7 @@ def submit(
     ledger = Ledger(folder.path)
     entries = [_add(ledger, file, one, template, again) for file in files for one in recipes]
     numbers = [entry.id for entry in entries]
-    if folder.holder() is None:
-        wait = wait or chosen.is_local  # nobody else would do it
-        _move(chosen, folder, ledger, numbers, wait, Words(quiet=as_json))
-    elif wait:
-        while not all(_settled(ledger, number) for number in numbers):
-            time.sleep(0.5)
+    _move(chosen, folder, ledger, numbers, wait, Words(quiet=as_json))
     _report(ledger, numbers, as_json, wait)
 
 
@@ -85,35 +79,52 @@ def _add(ledger: Ledger, file: Path, recipe: object, template: str, again: bool)
 
 
 def _move(site: Site, folder: StateFolder, ledger: Ledger, numbers: list[int], wait: bool, tell: Words) -> None:
-    """Look after the runs until they are on their way, or at their end."""
-    from hpcdaas.cluster.assemble import looking_after
+    """Look after the runs until they are on their way, or at their end; a watcher that is at work does it by itself."""
+    from hpcdaas.cluster.assemble import looking_after, stays
 
-    with looking_after(site, folder.path, tell, pools=wait, at_once=True) as watch:
-        watch.run(until=lambda: all(_settled(ledger, number, not wait) for number in numbers))
+    to_the_end = wait or site.is_local  # where there is no SLURM, nobody else would go on with them
+
+    def settled() -> bool:
+        return all(_settled(ledger, number, not to_the_end) for number in numbers)
+
+    while not settled():
+        holder = folder.holder()
+        if holder and stays(ledger, holder) and not wait:
+            return
+        try:
+            if not holder:
+                with looking_after(site, folder.path, tell, pools=to_the_end, at_once=True) as watch:
+                    watch.run(until=settled)
+                return
+        except Busy:  # another one was quicker: it may leave before it has come to these
+            pass
+        time.sleep(0.2)
 
 
 def _settled(ledger: Ledger, number: int, submitted: bool = False) -> bool:
     """Say whether a run is at its end, or, if that is enough, has a job."""
     entry = ledger.entry(number)
-    if entry.twin is not None:
+    if not entry.ended_for_good and entry.twin is not None:
         return _settled(ledger, entry.twin, submitted)
     held = entry.state == "done" and bool(entry.reason)  # its record waits in the outbox
     return entry.ended_for_good or held or (submitted and entry.job is not None)
 
 
 def _report(ledger: Ledger, numbers: list[int], as_json: bool, wait: bool) -> None:
-    from hpcdaas.cluster.report import row
+    from hpcdaas.cluster.report import WRONG, row
+    from hpcdaas.cluster.tell import plain
 
     entries = [ledger.entry(number) for number in numbers]
     if as_json:
         print(json.dumps({"runs": [row(entry) for entry in entries]}))
     else:
         for entry in entries:
-            where = f"job {entry.job}" if entry.job and not entry.ended_for_good else entry.result or entry.reason or ""
-            print(f"{Path(entry.scan).name}: {entry.state} {where}".rstrip())
+            wrong = entry.reason if entry.state in WRONG else None
+            where = f"job {entry.job}" if entry.job and not entry.ended_for_good else wrong or entry.result or ""
+            print(plain(f"{Path(entry.scan).name}: {entry.state} {where}".rstrip()))
         if not wait:
             print("Where they are: hpcdaas status")
-    failed = [entry for entry in entries if entry.state in ("failed", "partial", "cancelled")]
+    failed = [entry for entry in entries if entry.state in WRONG]
     if failed and not as_json:
         raise HpcdaasError(f"{len(failed)} of {len(entries)} failed.", "hpcdaas status --failed shows why.")
     if failed:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,7 +58,7 @@ def watch(
         _drain(StateFolder(place))
         return
     chosen, recipes, template = find_site(site), asked(recipe or []), templates.complete(out)
-    templates.check_many(template)
+    templates.check_many(template, recipes=len(recipes))
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"There is no folder {folder}.")
@@ -79,10 +80,11 @@ class Lines:
         threading.Thread(target=self._read, name="announced", daemon=True).start()
 
     def _read(self) -> None:
-        for line in sys.stdin:
-            if line.strip():
-                path = Path(line.strip())
-                self._paths.put(path.parent.resolve() / path.name)
+        for line in sys.stdin.buffer:  # names needn't be UTF-8
+            path = Path(os.fsdecode(line.rstrip(b"\r\n")))
+            if path.name:
+                with suppress(OSError, ValueError):  # a line that can be no path costs no other one
+                    self._paths.put(path.parent.resolve() / path.name)
 
     def paths(self) -> list[Path]:
         """Give what has come since."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from hpcdaas.cluster.dispatch import Dispatcher
 from hpcdaas.cluster.folder import Folders
@@ -56,6 +60,7 @@ def looking_after(
         ledger = Ledger(state.path)
         stack.callback(ledger.close)
         state.drained()
+        ledger.say("stays", os.getpid() if pools and not at_once else None)
         catalog = catalog_of(site, state.path)  # a wrong name is found before the work
         slurm = None if site.is_local else Slurm()
         in_jobs = InJobs(site, slurm, state) if slurm else None
@@ -68,6 +73,14 @@ def looking_after(
         stack.callback(intake.close)
         poster = Poster(ledger, catalog, dispatcher, tell, wake.set)
         stack.callback(poster.close)
-        folders = stack.enter_context(Folders(watched, site.detector, site.roots)) if watched else None
+        looked = ledger.fact("watched")
+        since = datetime.fromisoformat(looked).timestamp() if looked else math.inf
+        listed = Folders(watched, site.detector, site.roots, since=since) if watched else None
+        folders = stack.enter_context(listed) if listed else None
         dispatcher.recover()
         yield Watch(site, state, ledger, folders, orders or Orders(), intake, dispatcher, poster, tell, wake)
+
+
+def stays(ledger: Ledger, holder: Mapping[str, Any]) -> bool:
+    """Say whether the process that looks after a ledger is a watcher; others leave when their own runs have ended."""
+    return bool(ledger.fact("stays") == holder.get("pid"))

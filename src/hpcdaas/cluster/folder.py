@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import deque
@@ -18,6 +19,8 @@ from hpcdaas.cluster.rule import Rule
 STATS = 500
 #: Folders within folders; links to folders aren't followed, and so there are no circles.
 DEPTH = 32
+#: How late time stamps of files may be, seconds: clocks of file servers differ from this host's.
+LAG = 300.0
 #: Seconds: the shortest and the longest pause after a folder hung.
 SOON, LATE = 10.0, 600.0
 
@@ -38,6 +41,8 @@ class Changes:
     ----------
     new, changed : list of Seen
         Scans that are there for the first time, and those that were replaced or rewritten.
+    doubtful : list of Seen
+        Scans that may have been rewritten: they came back, or were changed while nobody looked.
     gone : list of Path
         Scans that were there before.
     refused : list of (Path, reason)
@@ -48,16 +53,17 @@ class Changes:
 
     new: list[Seen] = field(default_factory=list)
     changed: list[Seen] = field(default_factory=list)
+    doubtful: list[Seen] = field(default_factory=list)
     gone: list[Path] = field(default_factory=list)
     refused: list[tuple[Path, str]] = field(default_factory=list)
     errors: list[tuple[Path, str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return any((self.new, self.changed, self.gone, self.refused, self.errors))
+        return any((self.new, self.changed, self.doubtful, self.gone, self.refused, self.errors))
 
     def add(self, other: Changes) -> None:
         """Take in the changes of another folder."""
-        for name in ("new", "changed", "gone", "refused", "errors"):
+        for name in ("new", "changed", "doubtful", "gone", "refused", "errors"):
             getattr(self, name).extend(getattr(other, name))
 
 
@@ -86,10 +92,17 @@ class Folder:
         The first one that matches a file counts.
     roots : iterable of Path, optional
         Folders under which all files must lie, links resolved. Default: anywhere.
+
+    Attributes
+    ----------
+    since : float
+        When somebody looked last, before the first poll; seconds since 1970. Infinite: nobody did.
     """
 
     def __init__(self, root: Path, rules: Sequence[Rule], roots: Iterable[Path] = ()) -> None:
         self.root, self._rules, self._roots = root.absolute(), tuple(rules), tuple(roots)
+        self.since = math.inf
+        self._listed, self._unasked = False, set[str]()  # of the first listing: not yet asked for their times
         self._listings: dict[str, _Listing] = {}
         self._turn: deque[str] = deque()
         self._stats: dict[str, tuple[int, int] | None] = {}
@@ -119,6 +132,10 @@ class Folder:
         for relative in self._listings.keys() - listed:
             if not any(not bad or relative == bad or relative.startswith(f"{bad}/") for bad in kept):
                 self._forget(relative, changes)
+        if self._listed:
+            changes.doubtful += changes.new
+        elif "" in listed:
+            self._listed, self._unasked = True, set(self._stats)
         self._ask_some(changes)
         return changes
 
@@ -208,16 +225,21 @@ class Folder:
                 continue  # the next listing says so
             now, before = (status.st_size, status.st_mtime_ns), self._stats[relative]
             self._stats[relative] = now
-            if before is not None and now != before:
-                folder, _, name = relative.rpartition("/")
-                changes.changed.append(Seen(self._path(relative), self._listings[folder].scans[name]))
+            folder, _, name = relative.rpartition("/")
+            seen = Seen(self._path(relative), self._listings[folder].scans[name])
+            if relative in self._unasked:
+                self._unasked.remove(relative)
+                if status.st_ctime > self.since - LAG:
+                    changes.doubtful.append(seen)
+            elif before is not None and now != before:
+                changes.changed.append(seen)
 
 
 class Folders:
     """Several watched folders, each polled by a process of its own: one that hangs stalls none of the others.
 
     Not to be used by several threads at once. A process that was lost is replaced, and then names all
-    scans of its folder as new again.
+    scans of its folder as new again, and as doubtful those that were changed since it answered last.
 
     Parameters
     ----------
@@ -227,13 +249,16 @@ class Folders:
         See `Folder`.
     timeout : float, optional
         Seconds that a poll may take.
+    since : float, optional
+        When an earlier process looked last, seconds since 1970. Default: none did.
     """
 
     def __init__(
-        self, folders: Sequence[Path], rules: Sequence[Rule], roots: Iterable[Path] = (), timeout: float = 60.0
-    ) -> None:
+        self, folders: Sequence[Path], rules: Sequence[Rule], roots: Iterable[Path] = (), timeout: float = 60.0,
+        since: float = math.inf,
+    ) -> None:  # fmt: skip
         roots = tuple(roots)
-        self._polled = [_Polled(Folder(folder, rules, roots), timeout) for folder in folders]
+        self._polled = [_Polled(Folder(folder, rules, roots), timeout, since) for folder in folders]
 
     def __enter__(self) -> Self:
         return self
@@ -284,8 +309,9 @@ class Folders:
 class _Polled:
     """A folder and the process that polls it."""
 
-    def __init__(self, folder: Folder, timeout: float) -> None:
+    def __init__(self, folder: Folder, timeout: float, since: float) -> None:
         self._folder, self._timeout = folder, timeout
+        self._folder.since = self._asked = since
         self.child: Child | None = None
         self._left: Child | None = None
         self._not_before, self._failures = 0.0, 0
@@ -298,6 +324,7 @@ class _Polled:
         if self.child is None:
             self.child = Child(self._folder.poll)
         if not self.child.busy:
+            self._asked = time.time()
             self.child.ask()
 
     def collect(self, changes: Changes) -> None:
@@ -318,6 +345,7 @@ class _Polled:
             changes.errors.append((self._folder.root, str(failure)))
             return
         self._failures = 0
+        self._folder.since = self._asked  # for a process that takes this one's place
         changes.add(value)
 
     def _lose(self, reason: str, changes: Changes) -> None:

@@ -17,8 +17,11 @@ def age(time: str | None) -> float:
 
 
 def oldest(ledger: Ledger) -> dict[str, float]:
-    """Give the age of the oldest scan that waits for its start, and of the oldest result that isn't registered."""
-    waiting = [ledger.first(State.WAITING, "found"), ledger.first(State.QUEUED, "queued")]
+    """Give the age of the oldest scan that nothing is done about, and of the oldest result that isn't registered.
+
+    One that is still written is no trouble, however long that takes: what is known of it changes.
+    """
+    waiting = [ledger.first(State.WAITING, "changed"), ledger.first(State.QUEUED, "queued")]
     return {"waiting": max(map(age, waiting)), "outbox": age(ledger.first(State.DONE, "ended"))}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -17,6 +18,7 @@ from hpcdaas.cluster.site import Partition, PoolTable, Site
 from hpcdaas.cluster.slurm import JobState, Slurm
 from hpcdaas.cluster.slurm_poll import Poll
 from hpcdaas.cluster.slurm_states import KILLED
+from hpcdaas.cluster.slurm_states import Meaning as Slurms
 from hpcdaas.cluster.state import StateFolder
 from hpcdaas.lease import end
 
@@ -28,8 +30,12 @@ STEP = 300.0
 MOST = 1000
 #: Why a job waits that somebody holds on purpose.
 HELD = ("JobHeldAdmin", "JobHeldUser")
+#: What SLURM says of a job that didn't end by itself.
+CLUSTER_S = (Slurms.AGAIN, Slurms.MORE_TIME, Slurms.MORE_MEMORY)
 #: Exit codes of the program.
 OF_EXIT = {0: Meaning.DONE, 3: Meaning.ON}
+#: That of a program which SLURM warned of its time limit before it could listen.
+WARNED = 128 + signal.SIGUSR1
 
 
 class InJobs:
@@ -151,7 +157,7 @@ class InJobs:
         if job.alive:
             return None
         code = self._state.ended(entry.run)
-        meaning, reason = _of_state(job) if code is None or code in KILLED else self._of_exit(entry, code)
+        meaning, reason = _of_state(job) if code is None or code in KILLED else self._of_exit(entry, code, job)
         if meaning is Meaning.FAILED and code is None:  # it came to its end before the program did: a node is ill
             meaning = Meaning.AGAIN
             reason += f" See {self._state.run_folder(entry.run) / 'log.txt'}."
@@ -162,15 +168,19 @@ class InJobs:
             entry.id, meaning, reason, job.start, job.end, seconds * entry.cores, seconds * entry.gpus, seconds
         )
 
-    def _of_exit(self, entry: Entry, code: int) -> tuple[Meaning, str]:
+    def _of_exit(self, entry: Entry, code: int, job: JobState) -> tuple[Meaning, str]:
         if code in OF_EXIT:
             return OF_EXIT[code], ""
+        if code == WARNED:
+            return Meaning.MORE_TIME, "Its time was over before it had begun."
         assert entry.run is not None
         folder = self._state.run_folder(entry.run)
         try:
             error = json.loads((folder / "outcome.json").read_bytes())["error"]
             return OF_CODE.get(error["code"], Meaning.FAILED), f"{error['message']} {error['hint']}".strip()
         except (OSError, ValueError, KeyError, TypeError):
+            if job.meaning in CLUSTER_S:  # the launcher's code, where ranks were killed: each has its own
+                return _of_state(job)
             return Meaning.FAILED, f"It ended with code {code}: see {folder / 'log.txt'}."
 
     def cancel(self, entries: Sequence[Entry]) -> None:

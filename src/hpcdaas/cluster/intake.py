@@ -24,6 +24,8 @@ from hpcdaas.errors import HpcdaasError, InputError, NoRoom
 RETRY = 10.0
 #: How often a scan is opened where that fails for a reason that isn't the scan's.
 TRIES = 5
+#: Scans at once that are looked at because they may have been rewritten: those that are new go first.
+DOUBTS = 4
 
 
 class Intake:
@@ -53,6 +55,7 @@ class Intake:
         self._rules: dict[Path, Rule] = {}
         self._complete: set[Path] = set()
         self._preparing: dict[int, float] = {}  # entries, and when they are handed over again; infinite: they are now
+        self._doubts: dict[Path, Rule] = {}
         self._failed: dict[int, int] = {}  # entries, and how often opening them failed
 
     def close(self) -> None:
@@ -73,6 +76,10 @@ class Intake:
         """Hear that a scan is complete."""
         self._complete.add(path)
 
+    def doubt(self, path: Path, rule: Rule) -> None:
+        """Hear that a scan may have been rewritten: it is looked at, and compared with what it was."""
+        self._doubts[path] = rule
+
     def step(self) -> None:
         """Ask about what waits, and take in the answers."""
         self._read_on()
@@ -82,8 +89,12 @@ class Intake:
                     self._prepare(entry)
             else:
                 self._prove(path)
+        for path, rule in list(self._doubts.items())[:DOUBTS]:
+            self._lookers.ask(str(path), path, rule)
         for key, answer in self._lookers.answers():
-            if isinstance(key, Path):
+            if isinstance(key, str):
+                self._compare(Path(key), answer)
+            elif isinstance(key, Path):
                 self._looked(key, answer, list(self._waiting.get(key, {}).values()))
         for key, answer in self._preparers.answers():
             if isinstance(key, int):
@@ -133,6 +144,16 @@ class Intake:
             self._complete.add(path)
         for entry in entries:
             self._judge(entry, verdict)
+
+    def _compare(self, path: Path, answer: Look | Hung | Exception) -> None:
+        """Find out whether a scan was rewritten while nobody looked."""
+        rule = self._doubts.pop(path)
+        if not isinstance(answer, Look):
+            self._doubts[path] = rule  # later, after the others
+        elif answer.state not in ("gone", "result"):
+            known = [entry.signature for entry in self._ledger.of_scan(path) if entry.state is not State.WAITING]
+            if any(signature != answer.signature for signature in known):
+                self._dispatcher.rewritten(path)
 
     def _judge(self, entry: Entry, verdict: Look) -> None:
         """Write down what became of the wait for a scan."""

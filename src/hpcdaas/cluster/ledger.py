@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -118,8 +118,9 @@ class Ledger:
                     self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file, once no other thread is at work with it."""
+        with self._lock:
+            self._db.close()
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -168,7 +169,7 @@ class Ledger:
             self._db.execute(f"UPDATE entry SET {sets} WHERE id = ?", [*_stored(row), entry])
             said = text or str(values.get("state", ""))
             if said:
-                self._db.execute("INSERT INTO event VALUES (?, ?, ?)", (entry, row["changed"], said))
+                self._db.execute("INSERT INTO event VALUES (?, ?, ?)", (entry, row["changed"], _text(said)))
                 last = "SELECT rowid FROM event WHERE entry = ?1 ORDER BY rowid DESC LIMIT 1 OFFSET ?2"
                 self._db.execute(f"DELETE FROM event WHERE entry = ?1 AND rowid <= ({last})", (entry, EVENTS))
 
@@ -265,15 +266,15 @@ class Ledger:
 
     def find(self, name: str) -> list[Entry]:
         """Give the entries of a run (or the first digits of it), of a scan's path or name, or of a SLURM job."""
-        path = Path(name)
+        path, digits = Path(name), _text(name.lower())
         scan = _column(path.parent.resolve() / path.name)  # a link is a scan by its own name
-        found = self._select("run = ? OR scan = ? OR job = ? ORDER BY id", (name.lower(), scan, name))
+        found = self._select("run = ? OR scan = ? OR job = ? ORDER BY id", (digits, scan, digits))
         if found or len(name) < 4:
             return found
-        end = name.lower() + "g"  # after all hexadecimal digits
+        end = digits + "g"  # after all hexadecimal digits
         tail = os.fsencode(f"/{name}")  # no pattern: who cancels scan_1 doesn't mean scan-1
         where = "(run >= ? AND run < ?) OR substr(CAST(scan AS BLOB), ?) = ? ORDER BY id"
-        return self._select(where, (name.lower(), end, -len(tail), tail))
+        return self._select(where, (digits, end, -len(tail), tail))
 
     def counts(self) -> dict[str, int]:
         """Give how many entries there are in each state."""
@@ -304,13 +305,28 @@ class Ledger:
             else:
                 self._db.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (name, json.dumps(value)))
 
-    def forget(self, before: str) -> int:
-        """Remove entries that ended before a time, and what happened to them."""
+    def left_behind(self, since: str, before: str) -> list[Entry]:
+        """Give entries that ended without a result in some time, and may have left a checkpoint."""
+        wrong = "state IN ('partial', 'failed', 'cancelled') AND result IS NOT NULL"
+        return self._select(f"{wrong} AND changed >= ? AND changed < ? ORDER BY id", (since, before))
+
+    def forget(self, before: str, there: Callable[[str], bool] = lambda scan: False) -> int:
+        """Remove entries that ended before a time, and what happened to them; give how many entries were removed.
+
+        Parameters
+        ----------
+        before : str
+        there : callable, optional
+            Says whether a scan is still there: its entry stays, without its history, since whoever comes across the
+            scan again would take it for a new one.
+        """
         states = ", ".join(f"'{state}'" for state in ENDED)
+        where = f"state IN ({states}) AND changed < ?"
+        old = self._read(f"SELECT id, scan FROM entry WHERE {where}", (before,))
+        gone = [(row["id"], before) for row in old if not there(os.fsdecode(row["scan"]))]
         with self.changing():
-            old = f"SELECT id FROM entry WHERE state IN ({states}) AND changed < ?"
-            self._db.execute(f"DELETE FROM event WHERE entry IN ({old})", (before,))
-            return self._db.execute(f"DELETE FROM entry WHERE id IN ({old})", (before,)).rowcount
+            self._db.execute(f"DELETE FROM event WHERE entry IN (SELECT id FROM entry WHERE {where})", (before,))
+            return self._db.executemany(f"DELETE FROM entry WHERE id = ? AND {where}", gone).rowcount
 
     def usage(self, month: str | None = None) -> list[dict[str, Any]]:
         """Give runs, core and GPU hours by group and month (``2026-11``), newest month first."""
@@ -343,7 +359,12 @@ def _entry(row: sqlite3.Row) -> Entry:
 
 
 def _stored(row: Mapping[str, Any]) -> list[Any]:
-    return [_column(value) if name in _PATHS else value for name, value in row.items()]
+    return [_column(value) if name in _PATHS else _text(value) for name, value in row.items()]
+
+
+def _text(value: Any) -> Any:
+    """Give a text that can be stored: a reason may name a file whose name isn't UTF-8."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 def _column(value: Any) -> Any:

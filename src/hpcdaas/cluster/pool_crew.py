@@ -149,7 +149,8 @@ class Crew:
         """Have a worker do an order, and see how that ends."""
         future.start(member.place)
         order = self._complete(future.order)
-        key = f"{order.scan.name}-{future.number}-{future.tries + future.interruptions}"
+        name = order.scan.name.encode(errors="replace").decode()  # Dask takes no names that are not UTF-8
+        key = f"{name}-{future.number}-{future.tries + future.interruptions}"
         outcome = await self._switchboard.do(member, order, future.number, key)
         member.future, member.idle = None, time.monotonic()
         if outcome is None:

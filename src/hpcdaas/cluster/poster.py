@@ -17,7 +17,7 @@ from hpcdaas.cluster.entry import Entry, State
 from hpcdaas.cluster.ledger import Ledger, now
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.tell import Tell
-from hpcdaas.errors import HpcdaasError
+from hpcdaas.errors import for_people
 
 #: Seconds until a catalogue that is away is tried again: doubled each time, up to the second number.
 FIRST, LONGEST = 1.0, 60.0
@@ -66,8 +66,8 @@ class Poster:
             if time.monotonic() >= self._until:
                 try:
                     self.step()
-                except HpcdaasError as error:  # the ledger's disk is full: the rounds of the watcher say so, too
-                    self._tell("poster", reason=error.message)
+                except Exception as error:  # the ledger's disk is full: the rounds of the watcher say so, too
+                    self._tell("poster", reason=for_people(error).message)
 
     def step(self) -> None:
         """Register all that is done, until the catalogue is away."""
@@ -80,12 +80,18 @@ class Poster:
         """Register one result; False where the catalogue is away."""
         assert entry.result is not None
         log = Path(entry.log) if entry.log else None
-        outcome = deliver_one(record_path(Path(entry.result)), self._catalog, log)
+        try:
+            outcome = deliver_one(record_path(Path(entry.result)), self._catalog, log)
+        except Exception as error:  # one record that nobody thought of holds no other up
+            outcome = Waiting(for_people(error).message)
         if not isinstance(outcome, Delivered):
             self._keep(entry, outcome)
             return not (isinstance(outcome, Waiting) and outcome.away)
         self._pause = FIRST
         with self._ledger.changing():
+            current = self._ledger.entry(entry.id)
+            if current.run != entry.run or current.state not in (State.DONE, State.CANCELLED):
+                return True  # the scan was rewritten meanwhile: it is another run that is to be registered
             self._ledger.change(entry.id, state=State.REGISTERED, pid=outcome.pid, reason=None, not_before=None)
             self._dispatcher.settle_twins(entry.id)
         self._tell("registered", self._ledger.entry(entry.id))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpcdaas.errors import InputError
+from hpcdaas.errors import Busy, HpcdaasError, InputError
 from hpcdaas.lease import EXPIRED, Held, Lease, read_holder
 from hpcdaas.safely import write_safely
 
@@ -36,6 +37,7 @@ class StateFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self._lease: Lease | None = None
         try:
             # job logs and recipes are the account's own
             (self.path / "runs").mkdir(parents=True, exist_ok=True, mode=0o2770)
@@ -47,16 +49,30 @@ class StateFolder:
 
         Raises
         ------
-        InputError
+        Busy
             If another process is.
         """
         try:
-            return Lease(self.path / "lease")
+            self._lease = Lease(self.path / "lease")
         except Held as held:
-            raise InputError(
+            raise Busy(
                 f"{self.path} is looked after by {held}.",
                 "One watcher is enough; another one needs a --state of its own.",
             ) from None
+        return self._lease
+
+    def check(self) -> None:
+        """Make sure that nobody else has become the one: this host may have stood still, and counted as dead.
+
+        Raises
+        ------
+        HpcdaasError
+            If somebody has.
+        """
+        holder = read_holder(self.path / "lease")
+        if self._lease and holder and holder.get("token") != self._lease.token:
+            who = f"process {holder.get('pid', '?')} on {holder.get('host', 'another host')}"
+            raise HpcdaasError(f"{self.path} is looked after by {who} now.", "This one ends, and leaves it to that.")
 
     def holder(self) -> dict[str, Any] | None:
         """Say who looks after the folder and how long ago it gave a sign of life, or None where nobody does."""
@@ -67,7 +83,8 @@ class StateFolder:
         with suppress(OSError):
             age = time.time() - path.stat().st_mtime
             here = found.get("host") == os.uname().nodename
-            alive = Path(f"/proc/{found.get('pid')}").exists() if here else age < EXPIRED
+            # after a while the number of a process that died is another one's
+            alive = age < EXPIRED and (not here or Path(f"/proc/{found.get('pid')}").exists())
             return {**found, "age": age} if alive else None
         return None
 
@@ -102,6 +119,23 @@ class StateFolder:
         except (OSError, ValueError):
             return None
 
-    def forget(self, run: str) -> None:
-        """Remove the folder of a run."""
-        shutil.rmtree(self.path / "runs" / run[:16], ignore_errors=True)
+    def sweep(self, age: float, used: Collection[str]) -> None:
+        """Remove folders of runs, and logs of job arrays, to which nothing was added for a time.
+
+        Parameters
+        ----------
+        age : float
+            Seconds.
+        used : collection of str
+            Runs that aren't at their end: theirs stay.
+        """
+        before, kept = time.time() - age, {run[:16] for run in used}
+        for name in ("runs", "arrays"):
+            with suppress(FileNotFoundError), os.scandir(self.path / name) as found:
+                for entry in found:
+                    if entry.name in kept or entry.stat(follow_symlinks=False).st_mtime > before:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        shutil.rmtree(entry.path, ignore_errors=True)
+                    else:
+                        Path(entry.path).unlink(missing_ok=True)

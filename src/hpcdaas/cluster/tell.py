@@ -57,7 +57,12 @@ class Words:
             else []
         )
         with self._lock:
-            print(f"{which}{event}{': ' if more else ''}{'; '.join(more)}", file=sys.stderr, flush=True)
+            print(plain(f"{which}{event}{': ' if more else ''}{'; '.join(more)}"), file=sys.stderr, flush=True)
+
+
+def plain(text: str) -> str:
+    """Make names from files harmless in a terminal: no control codes, nothing that can't be encoded."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def about(entry: Entry) -> dict[str, Any]:

@@ -37,16 +37,25 @@ def complete(template: str) -> str:
     return os.fspath(Path(template).absolute())
 
 
-def check_many(template: str) -> None:
-    """Refuse a template that gives several scans one name.
+def check_many(template: str, scans: int = 2, recipes: int = 1) -> None:
+    """Refuse a template that gives several runs one name.
+
+    Parameters
+    ----------
+    template : str
+    scans, recipes : int, optional
+        How many there are, or may come.
 
     Raises
     ------
     InputError
-        If neither ``{scan}`` nor ``{run8}`` is in it.
+        If there are several scans, and neither ``{scan}`` nor ``{run8}`` is in it; or several recipes, and neither
+        ``{recipe}`` nor ``{run8}`` is.
     """
-    if not {"scan", "run8"} & set(re.findall(r"\{(.*?)\}", template)):
-        raise InputError(f"-o {template} gives all scans the same result.", f"Use words: {NAME}.")
+    used = set(re.findall(r"\{(.*?)\}", template))
+    for word, count in (("scan", scans), ("recipe", recipes)):
+        if count > 1 and not {word, "run8"} & used:
+            raise InputError(f"-o {template} gives all {word}s the same result.", f"Use words: {NAME}.")
 
 
 def fill(template: str, words: Mapping[str, str]) -> Path:

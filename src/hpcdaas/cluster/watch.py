@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import threading
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcdaas.cluster.dispatch import Dispatcher
-from hpcdaas.cluster.entry import State
+from hpcdaas.cluster.entry import OPEN, State
 from hpcdaas.cluster.folder import Changes, Folders
 from hpcdaas.cluster.health import write_figures
 from hpcdaas.cluster.intake import Intake
@@ -23,6 +24,7 @@ from hpcdaas.cluster.rule import Rule
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.state import StateFolder
 from hpcdaas.cluster.tell import Tell
+from hpcdaas.errors import HpcdaasError
 from hpcdaas.lease import Held, Lease
 
 #: Seconds between two signs of life in the ledger, and between two looks for what is too old.
@@ -81,6 +83,8 @@ class Watch:
         self._orders, self._tell, self._wake = orders, tell, wake
         self._intake, self._dispatcher, self._poster = intake, dispatcher, poster
         self._polled, self._beat, self._swept = 0.0, -math.inf, -math.inf
+        self._sweeper: threading.Thread | None = None
+        self._said: dict[tuple[str, str], float] = {}  # what is said of folders, and when
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -99,6 +103,7 @@ class Watch:
 
     def round(self) -> None:
         """Look at everything once."""
+        self._state.check()
         self._look()
         self._intake.step()
         self._dispatcher.collect()
@@ -113,7 +118,8 @@ class Watch:
     def idle(self) -> bool:
         """Say whether nothing is under way that could still move by itself."""
         counts = self._ledger.counts()
-        return not any(counts[state] for state in (State.WAITING, State.QUEUED, State.RUNNING, State.DONE))
+        # a record that the catalogue doesn't take waits for an operator
+        return not any(counts[s] for s in (State.WAITING, State.QUEUED, State.RUNNING)) and not self._ledger.done()
 
     def settle(self) -> None:
         """Take in what has ended and register it, and start nothing."""
@@ -134,46 +140,77 @@ class Watch:
 
     def _take(self, changes: Changes) -> None:
         with self._ledger.changing():
-            for seen in changes.new:
-                self._add(seen.path, seen.rule)
+            added = {seen.path for seen in (*changes.new, *changes.changed) if self._add(seen.path, seen.rule)}
             for seen in changes.changed:
-                self._add(seen.path, seen.rule)  # a result may have made way for a scan
                 self._dispatcher.rewritten(seen.path)
+        for seen in changes.doubtful:
+            if seen.path not in added:
+                self._intake.doubt(seen.path, seen.rule)
         for path, reason in changes.refused:
-            self._tell("refused", path=str(path), reason=reason)
+            self._say("refused", str(path), reason)
         for folder, reason in changes.errors:
-            self._tell("folder", path=str(folder), reason=reason)
+            self._say("folder", str(folder), reason)
 
-    def _add(self, path: Path, rule: Rule) -> None:
+    def _say(self, event: str, path: str, reason: str) -> None:
+        """Tell what is wrong with a path; the same again only after a while, and not with every poll."""
+        now = time.monotonic()
+        self._said = {key: at for key, at in self._said.items() if now - at < SWEEP}
+        if (path, reason) not in self._said:
+            self._said[path, reason] = now
+            self._tell(event, path=path, reason=reason)
+
+    def _add(self, path: Path, rule: Rule) -> bool:
+        """Put a scan into the ledger; False where it is there."""
         self._intake.seen(path, rule)
+        added = False
         for recipe in self._orders.recipes:
             entry = self._ledger.add(
                 path, recipe.name, template=self._orders.template, recipe_file=recipe.file, priority=recipe.priority
             )
             if entry:
+                added = True
                 self._tell("found", entry)
+        return added
 
     def _tidy(self) -> None:
         if time.monotonic() - self._beat > HEARTBEAT:
             self._beat = time.monotonic()
-            self._ledger.say("heartbeat", now())
-            if self._orders.prometheus:
-                write_figures(self._ledger, self._orders.prometheus)
-        if time.monotonic() - self._swept > SWEEP:
+            with self._ledger.changing():
+                self._ledger.say("heartbeat", now())
+                if self._folders:
+                    self._ledger.say("watched", now())
+            self._write_figures()
+        if time.monotonic() - self._swept > SWEEP and not (self._sweeper and self._sweeper.is_alive()):
             self._swept = time.monotonic()
+            # in a thread: the file system of some result may hang
+            self._sweeper = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
+            self._sweeper.start()
+
+    def _write_figures(self) -> None:
+        if self._orders.prometheus:
+            try:
+                write_figures(self._ledger, self._orders.prometheus)
+            except OSError as error:
+                self._say("prometheus", str(self._orders.prometheus), error.strerror or str(error))
+
+    def _sweep(self) -> None:
+        try:
             sweep(self._site, self._state, self._ledger)
+        except (HpcdaasError, OSError) as error:
+            self._tell("sweep", reason=str(error))
 
 
 def sweep(site: Site, state: StateFolder, ledger: Ledger) -> None:
     """Remove what is older than the site keeps it: scripts and logs, checkpoints that nobody goes on from, rows."""
-    ended = ledger.entries(State.PARTIAL, State.REGISTERED, State.FAILED, State.CANCELLED)
-    for entry in ended:
-        age = now(-site.keep.logs)
-        if entry.run and (entry.changed or "") < age:
-            state.forget(entry.run)
-        if entry.result and entry.state is not State.REGISTERED and (entry.changed or "") < now(-site.keep.checkpoints):
+    at_work = ledger.entries(*OPEN)
+    state.sweep(site.keep.logs, {entry.run for entry in at_work if entry.run})
+    wanted = {entry.result for entry in at_work}
+    swept, until = ledger.fact("swept") or "", now(-site.keep.checkpoints)
+    for entry in ledger.left_behind(swept, until):
+        if entry.result and entry.result not in wanted:
             _remove(Path(entry.result + ".partial"))
-    ledger.forget(now(-site.keep.ledger))
+    ledger.say("swept", max(swept, until))
+    ledger.forget(now(-site.keep.ledger), there=os.path.lexists)
 
 
 def _remove(partial: Path) -> None:

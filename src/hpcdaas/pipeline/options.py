@@ -18,7 +18,7 @@ from hpcdaas.params import Parameters
 class Options(Parameters):
     """How a run is carried out."""
 
-    backend: Literal["auto", "cpu"] = Field("auto", description="where it is computed")
+    backend: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it is computed")
     memory: ByteSize | None = Field(None, gt=0, description="budget, for example 8GB or 4GiB")
     threads: int | None = Field(None, ge=1, description="threads of this process")
     overwrite: bool = Field(False, description="replace a result of another run")

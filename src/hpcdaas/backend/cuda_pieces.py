@@ -1,0 +1,201 @@
+"""Views on a GPU, as many at once as its cache holds: their frames, windows, and slots."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcdaas.backend.cuda_device import F32, F64, I32, TILE, Device, tiles
+from hpcdaas.backend.views import Batch, Int32, Misfit
+
+#: What counts are called in kernels.
+COUNTS = {
+    "u1": "unsigned char",
+    "u2": "unsigned short",
+    "i2": "short",
+    "u4": "unsigned int",
+    "i4": "int",
+    "f4": "float",
+}
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Object (mode, y, x) and probe (mode, n, n) on the device."""
+
+    object: Any
+    probe: Any
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the object."""
+        height, width = self.object.shape[1:]
+        return height, width
+
+    def object_arguments(self) -> tuple[Any, ...]:
+        """Give the object as kernels take it."""
+        return self.object, I32(self.shape[0]), I32(self.shape[1])
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows on the object.
+
+    Attributes
+    ----------
+    corners : array, (window, 2), int32
+        On the device.
+    views : int
+        The first ones belong to views that are here; the others to views of other ranks.
+    box : tuple of int
+        Where they are: first row and column, tiles down and across.
+    """
+
+    corners: Any
+    views: int
+    box: tuple[int, int, int, int]
+
+    @classmethod
+    def make(cls, device: Device, corners: Int32, n: int, shape: tuple[int, int], views: int | None = None) -> Windows:
+        """Take corners of the host."""
+        there = device.put(np.ascontiguousarray(corners, np.int32))
+        return cls(there, len(corners) if views is None else views, box_of(corners, n, shape))
+
+
+def box_of(corners: Int32, n: int, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Give first row and column, and tiles down and across, of what windows touch."""
+    if not len(corners):
+        return 0, 0, 0, 0
+    first = np.maximum(corners.min(axis=0), 0) // TILE * TILE
+    last = np.minimum(corners.max(axis=0) + n, shape)
+    down, across = (max(0, tiles(int(b - a))) for a, b in zip(first, last, strict=True))
+    return int(first[0]), int(first[1]), down, across
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some views.
+
+    Attributes
+    ----------
+    windows : Windows
+    frames : array, (frame, n, n), or None
+        Counts, of which `frame` says whose they are; on the device.
+    counts : str
+        Their type.
+    frame : array, (view,), int32, or None
+    slot : array, (view,), int32, or None
+        On the device.
+    slots : ndarray, (view,), int32, or None
+        The same on the host.
+    """
+
+    windows: Windows
+    frames: Any
+    counts: str
+    frame: Any
+    slot: Any
+    slots: Int32 | None
+
+    def __len__(self) -> int:
+        return self.windows.views
+
+
+class Misfits:
+    """What detectors say of views, tile by tile, until it is added up.
+
+    Parameters
+    ----------
+    device : Device
+    views : int
+        How many are gone over, each once.
+    n : int
+        Pixels along an edge of their frames.
+    """
+
+    def __init__(self, device: Device, views: int, n: int) -> None:
+        self._each, self._used = tiles(n) ** 2, 0
+        self._sums = device.empty((views * self._each, 3), F32)
+
+    def room(self, views: int) -> Any:
+        """Give room for the sums of the next views, (view and tile, 3)."""
+        first, self._used = self._used, self._used + views * self._each
+        return self._sums[first : self._used]
+
+    def total(self) -> Misfit:
+        """Add up; waits for the device."""
+        return Misfit(*self._sums.sum(axis=0, dtype=F64).tolist())
+
+
+class Frames:
+    """Frames on the device: the stack that was used last stays there, if there is room.
+
+    Frames are not altered while they are used: who has others has another array.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._known: Any = lambda: None
+        self._there: Any = None
+
+    def resident(self, frames: Any) -> Any:
+        """Give a stack on the device, or None where it is too large to stay."""
+        if self._device.is_here(frames):
+            return frames
+        if self._known() is frames:
+            return self._there
+        self._there = None
+        if 2 * frames.nbytes > self._device.free():
+            return None
+        self._there, self._known = self._device.put(_stored(frames)), weakref.ref(frames)
+        return self._there
+
+    def come(self, frames: NDArray[Any], wanted: list[Int32]) -> Iterator[tuple[Any, bool]]:
+        """Give frames for each list of them; and whether it is the whole stack."""
+        there = self.resident(frames)
+        if there is not None:
+            yield from ((there, True) for _ in wanted)
+        else:
+            for piece in self._device.coming(_stored(frames[index]) for index in wanted):
+                yield piece, False
+
+
+def _stored(frames: NDArray[Any]) -> NDArray[Any]:
+    known = frames.dtype.str[1:] in COUNTS and frames.dtype.isnative
+    return np.ascontiguousarray(frames if known else frames.astype(np.float32))
+
+
+def pieces(
+    device: Device, batch: Batch, n: int, shape: tuple[int, int], at_once: int, frames: Frames | None
+) -> Iterator[Piece]:
+    """Cut views into pieces.
+
+    Raises
+    ------
+    ValueError
+        If a window reaches beyond the object, or a frame isn't there.
+    """
+    corners = np.ascontiguousarray(batch.corners, np.int32)
+    if len(corners) and (corners.min() < 0 or (corners.max(axis=0) + n > shape).any()):
+        raise ValueError("a view reaches beyond the object")
+    if frames and len(batch) and (batch.frame.min() < 0 or batch.frame.max() >= len(batch.frames)):
+        raise ValueError("a frame is out of range")
+    edges = [(first, min(first + at_once, len(batch))) for first in range(0, len(batch), at_once)]
+    number, slots = batch.frame.astype(np.int32), batch.slot
+    coming = frames.come(batch.frames, [number[a:b] for a, b in edges]) if frames else ((None, True) for _ in edges)
+    there = [device.put(array) for array in (corners, number)] if edges else []
+    slot = device.put(np.ascontiguousarray(slots, np.int32)) if slots is not None and edges else None
+    for (a, b), (stack, whole) in zip(edges, coming, strict=True):
+        yield Piece(
+            Windows(there[0][a:b], b - a, box_of(corners[a:b], n, shape)),
+            stack,
+            COUNTS[stack.dtype.str[1:]] if stack is not None else "",
+            there[1][a:b] if whole else device.put(np.arange(b - a, dtype=np.int32)),
+            slot[a:b] if slot is not None else None,
+            slots[a:b] if slots is not None else None,
+        )

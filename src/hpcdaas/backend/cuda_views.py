@@ -1,0 +1,293 @@
+"""The primitives of ptychography on a GPU: which kernels run in which order; they say themselves what they do.
+
+Views go through in pieces whose waves fit into the device's cache, so that transforms and kernels find there what the
+one before has left. Sums have a fixed order: the same call gives the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from hpcdaas.backend.cuda_device import F32, F64, I32, Device, Lent, tiles
+from hpcdaas.backend.cuda_groups import Group, Room
+from hpcdaas.backend.cuda_pieces import Fields, Frames, Misfits, Piece, Windows, pieces
+from hpcdaas.backend.views import (
+    Batch,
+    Beside,
+    Complex64,
+    Int32,
+    LsqFound,
+    LsqStep,
+    Misfit,
+    Noise,
+    PieStep,
+    Sums,
+    Touched,
+    ViewSetup,
+)
+
+#: Blocks along z that a launch may have, at most.
+GRID = 65535
+NOISES = ("amplitude", "gaussian", "poisson")
+
+
+class CudaViews:
+    """See `hpcdaas.backend.views.Views`. Arrays may be NumPy's, or the device's: these are worked on where they are.
+
+    Parameters
+    ----------
+    device : Device
+    setup : ViewSetup
+    """
+
+    def __init__(self, device: Device, setup: ViewSetup) -> None:
+        self.setup, self._device = setup, device
+        self.modes = setup.probes * setup.objects
+        self._macros = {"PROBES": setup.probes, "OBJECTS": setup.objects}
+        self._good = device.put(np.ascontiguousarray(setup.good).astype(np.uint8))
+        self._near = None if setup.near is None else device.put(np.ascontiguousarray(setup.near, np.complex64))
+        self._limit = F32(min(setup.limit, float(np.finfo(np.float32).max)))
+        self._frames = Frames(device)
+        self.wave_bytes = 8 * self.modes * setup.n**2
+        self.at_once = min(max(1, device.cache // (2 * self.wave_bytes)), GRID // self.modes)
+        self._waves = device.empty((0, self.modes, setup.n, setup.n), np.complex64)
+
+    def gradient(self, batch: Batch, object_: Complex64, probe: Complex64, noise: Noise, sums: Sums) -> Misfit:
+        """See `hpcdaas.backend.views.Views.gradient`."""
+        misfits = Misfits(self._device, len(batch), self.setup.n)
+        with Lent(self._device) as lent:
+            fields, there = Fields(lent.read(object_), lent.read(probe)), lent_sums(lent, sums)
+            for piece in self.pieces(batch, fields):
+                chi = self.work(len(piece))
+                self.changes(piece, fields, noise, chi, misfits)
+                self._add(piece.windows, fields, chi, None, there)
+            return misfits.total()
+
+    def evaluate(self, batch: Batch, object_: Complex64, probe: Complex64, noise: Noise) -> Misfit:
+        """See `hpcdaas.backend.views.Views.evaluate`."""
+        misfits = Misfits(self._device, len(batch), self.setup.n)
+        with Lent(self._device) as lent:
+            fields = Fields(lent.read(object_), lent.read(probe))
+            for piece in self.pieces(batch, fields):
+                waves = self.work(len(piece))
+                self._depart(piece.windows, fields, waves)
+                self._detect(piece, waves, noise, misfits, writes=False)
+            return misfits.total()
+
+    def project(
+        self, batch: Batch, object_: Complex64, probe: Complex64, waves: Complex64, how: tuple[float, float, float],
+        sums: Sums,
+    ) -> Misfit:  # fmt: skip
+        """See `hpcdaas.backend.views.Views.project`."""
+        a, b, c = how
+        misfits = Misfits(self._device, len(batch), self.setup.n)
+        with Lent(self._device) as lent:
+            fields, there = Fields(lent.read(object_), lent.read(probe)), lent_sums(lent, sums)
+            for piece in self.pieces(batch, fields):
+                psi, slot, back = self._stored(piece, waves, lent), piece.slot, self.work(len(piece))
+                if not self._device.is_here(waves):
+                    slot = None
+                self._depart(piece.windows, fields, back, (psi, slot, F32(c)))
+                self._detect(piece, back, "amplitude", misfits, keep=1.0)
+                self._launch(
+                    "renew", len(piece), *fields.object_arguments(), fields.probe, piece.windows.corners, F32(a),
+                    F32(b), back, psi, slot, I32(self.setup.n),
+                )  # fmt: skip
+                self._add(piece.windows, fields, psi, slot, there)
+                self._store(piece, psi, waves)
+            return misfits.total()
+
+    def exit_waves(self, batch: Batch, object_: Complex64, probe: Complex64, waves: Complex64) -> None:
+        """See `hpcdaas.backend.views.Views.exit_waves`."""
+        with Lent(self._device) as lent:
+            fields = Fields(lent.read(object_), lent.read(probe))
+            for piece in self.pieces(batch, fields, frames=False):
+                here = self._device.is_here(waves)
+                out = waves if here else self.work(len(piece))
+                self._depart(piece.windows, fields, out, to=piece.slot if here else None)
+                self._store(piece, out, waves)
+
+    def overlap(self, batch: Batch, object_: Complex64, probe: Complex64, waves: Complex64, sums: Sums) -> None:
+        """See `hpcdaas.backend.views.Views.overlap`."""
+        with Lent(self._device) as lent:
+            fields, there = Fields(lent.read(object_), lent.read(probe)), lent_sums(lent, sums)
+            for piece in self.pieces(batch, fields, frames=False):
+                psi = self._stored(piece, waves, lent)
+                self._add(piece.windows, fields, psi, piece.slot if self._device.is_here(waves) else None, there)
+
+    def pie(
+        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: PieStep,
+        beside: Beside | None = None,
+    ) -> Misfit:  # fmt: skip
+        """See `hpcdaas.backend.views.Views.pie`."""
+        check_bounds(bounds, batch)
+        misfits = Misfits(self._device, len(batch), self.setup.n)
+        with Lent(self._device) as lent:
+            fields = Fields(lent.change(object_), lent.change(probe))
+            room = Room.make(self._device, fields, bool(step.object_step), bool(step.probe_step))
+            for number in range(len(bounds) - 1):
+                group = Group(self, fields, room, number, beside)
+                group.collect(batch, bounds[number], bounds[number + 1], misfits)
+                group.complete()
+                if step.object_step:
+                    group.move_object(step.object_step, step.object_alpha)
+                if step.probe_step:
+                    group.move_probe(step.probe_step, step.probe_alpha)
+            return misfits.total()
+
+    def lsq(
+        self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: LsqStep, sums: Sums | None,
+        beside: Beside | None = None,
+    ) -> LsqFound:  # fmt: skip
+        """See `hpcdaas.backend.views.Views.lsq`."""
+        check_bounds(bounds, batch)
+        misfits, steps = Misfits(self._device, len(batch), self.setup.n), self._device.zeros(2, F64)
+        with Lent(self._device) as lent:
+            fields = Fields(lent.change(object_), lent.change(probe))
+            there = None if sums is None else lent_sums(lent, sums)
+            room = Room.make(self._device, fields, step.move_object or sums is not None, step.move_probe, weight=False)
+            for number in range(len(bounds) - 1):
+                first, last = bounds[number], bounds[number + 1]
+                group = Group(self, fields, room, number, beside)
+                group.collect(batch, first, last, misfits)
+                count = beside.all[number] if beside else last - first
+                if room.probe is not None:
+                    room.probe *= F32(1 / count)
+                group.complete()
+                group.direct(step.damping, there)
+                found = group.steps(batch, step)
+                steps += found
+                along = group.complete_steps(found / count)
+                if step.move_object and there is None:
+                    group.move_object_along(along[:1])
+                if step.move_probe:
+                    group.move_probe_along(along[1:])
+            views = max(1, bounds[-1] - bounds[0])
+            return LsqFound(misfits.total(), *(x / views for x in steps.tolist()))
+
+    def touched(self, corners: Int32, box: tuple[int, int, int, int]) -> Touched:
+        """See `hpcdaas.backend.views.Views.touched`; for fields on the host, from where they go to other ranks."""
+        from hpcdaas import _core
+
+        found: Touched = _core.Touched(corners, self.setup.n, box)
+        return found
+
+    # What groups need, too.
+
+    def pieces(self, batch: Batch, fields: Fields, frames: bool = True) -> Iterator[Piece]:
+        """Give the views of a batch, a cache full at once."""
+        found = self._frames if frames else None
+        return pieces(self._device, batch, self.setup.n, fields.shape, self.at_once, found)
+
+    def work(self, count: int) -> Any:
+        """Give room for the waves of some views; the same at each call."""
+        if count > len(self._waves):
+            self._waves = self._device.empty((count, *self._waves.shape[1:]), np.complex64)
+        return self._waves[:count]
+
+    def changes(self, piece: Piece, fields: Fields, noise: Noise, chi: Any, misfits: Misfits) -> None:
+        """Make χ of a piece, (view, mode, n, n)."""
+        self._depart(piece.windows, fields, chi)
+        self._detect(piece, chi, noise, misfits)
+
+    def launch(self, file: str, views: int, *arguments: Any, **macros: Any) -> None:
+        """Start a kernel on the tiles of all views."""
+        self._launch(file, views, *arguments, **macros)
+
+    def add_object(
+        self, windows: Windows, fields: Fields, chi: Any, slot: Any, sums: Sums, fresh: Room | None = None
+    ) -> None:
+        """Add to the sums on the object's grid; with `fresh` write them, and which tiles there are."""
+        top, left, down, across = windows.box
+        if not down or not across or (sums.object is None and sums.weight is None):
+            return
+        height, width = fields.shape
+        marks = (I32(fresh is not None), *((fresh.touched, fresh.largest) if fresh is not None else (None, None)))
+        kernel = self._device.kernel("add_object", **self._macros)
+        self._device.launch(
+            kernel, (across, down), chi, slot, I32(windows.views), I32(len(windows.corners)), windows.corners,
+            fields.probe, I32(self.setup.n), I32(top), I32(left), I32(height), I32(width), sums.object, sums.weight,
+            *marks,
+        )  # fmt: skip
+
+    def add_probe(self, windows: Windows, fields: Fields, chi: Any, slot: Any, sums: Sums) -> None:
+        """Add to the sums on the probe's grid."""
+        if not windows.views or (sums.probe is None and sums.probe_weight is None):
+            return
+        kernel = self._device.kernel("add_probe", **self._macros)
+        self._device.launch(
+            kernel, (tiles(self.setup.n), self.setup.n), chi, slot, I32(windows.views), windows.corners,
+            *fields.object_arguments(), I32(self.setup.n), sums.probe, sums.probe_weight,
+        )  # fmt: skip
+
+    # The way of a view.
+
+    def _launch(self, file: str, views: int, *arguments: Any, **macros: Any) -> None:
+        edge = tiles(self.setup.n)
+        self._device.launch(self._device.kernel(file, **self._macros, **macros), (edge, edge, views), *arguments)
+
+    def _depart(
+        self, windows: Windows, fields: Fields, out: Any, psi: tuple[Any, Any, Any] | None = None, to: Any = None
+    ) -> None:
+        self._launch(
+            "depart", windows.views, *fields.object_arguments(), fields.probe, windows.corners,
+            *(psi or (None, None, F32(1))), out, to, I32(self.setup.n),
+        )  # fmt: skip
+
+    def _detect(
+        self, piece: Piece, waves: Any, noise: Noise, misfits: Misfits, keep: float = 0.0, writes: bool = True
+    ) -> None:
+        """Send waves to the detector, change them there, and bring them back."""
+        device, n, far = self._device, self.setup.n, self._near is None
+        power = 1 / n**2 if far else 1.0
+        device.fft(waves, 2, inverse=False)
+        if not far:
+            self._transfer(waves, conjugated=False)
+            device.fft(waves, 2, inverse=True)
+        self._launch(
+            "detect", len(piece), waves, piece.frames, piece.frame, self._good, self._limit, I32(n),
+            I32(n // 2 if far else 0), F32(power), F32(keep), F32(power if writes else 0), misfits.room(len(piece)),
+            NOISE=NOISES.index(noise), COUNTS=piece.counts,
+        )  # fmt: skip
+        if writes:
+            if not far:
+                device.fft(waves, 2, inverse=False)
+                self._transfer(waves, conjugated=True)
+            device.fft(waves, 2, inverse=True)
+
+    def _transfer(self, waves: Any, conjugated: bool) -> None:
+        n, edge = self.setup.n, tiles(self.setup.n)
+        self._device.launch(
+            self._device.kernel("transfer"), (edge, edge, len(waves) * self.modes), waves, self._near, I32(conjugated),
+            F32(1 / n**2), I32(n),
+        )  # fmt: skip
+
+    def _add(self, windows: Windows, fields: Fields, chi: Any, slot: Any, sums: Sums) -> None:
+        self.add_object(windows, fields, chi, slot, sums)
+        self.add_probe(windows, fields, chi, slot, sums)
+
+    # Waves that the host keeps go to the device and back, a piece at once.
+
+    def _stored(self, piece: Piece, waves: Any, lent: Lent) -> Any:
+        return waves if self._device.is_here(waves) else lent.read(waves[piece.slots])
+
+    def _store(self, piece: Piece, psi: Any, waves: Any) -> None:
+        if not self._device.is_here(waves):
+            here = np.empty(psi.shape, np.complex64)
+            self._device.get(psi, here)
+            waves[piece.slots] = here
+
+
+def lent_sums(lent: Lent, sums: Sums) -> Sums:
+    """Give sums on the device."""
+    return Sums(*(lent.change(array) for array in (sums.object, sums.weight, sums.probe, sums.probe_weight)))
+
+
+def check_bounds(bounds: list[int], batch: Batch) -> None:
+    """Refuse groups that aren't all views, each once, in their order."""
+    if bounds[0] != 0 or bounds[-1] != len(batch) or any(a > b for a, b in pairwise(bounds)):
+        raise ValueError("batches cover the views")

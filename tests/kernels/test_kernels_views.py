@@ -1,0 +1,101 @@
+"""The kernels of ptychography, run on the host, against the NumPy reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from host_device import ORDERS, HostDevice
+
+from hpcdaas.backend.cuda_views import CudaViews
+from hpcdaas.backend.views import LsqStep, PieStep, Sums
+from views_cases import AgainstReference, Case, near, same_sums
+
+
+@pytest.fixture
+def make_views(compiler):
+    return lambda setup: CudaViews(HostDevice(compiler), setup)
+
+
+class TestAgainstReference(AgainstReference):
+    """Every primitive, with the threads of a block one after the other."""
+
+
+@pytest.mark.parametrize("order", [*ORDERS, "cache of one view", "no room"])
+def test_order_and_memory_dont_matter(compiler, order):
+    """Pieces of one view, frames that don't stay on the device, groups whose χ isn't kept."""
+    case, found = Case(n=21, views=9, probes=2, objects=2), []
+    more = {"order": order} if order in ORDERS else {"cache": 1} if "cache" in order else {"cache": 1, "free": 0}
+    for device in (HostDevice(compiler), HostDevice(compiler, **more)):
+        views, (object_, probe), sums = CudaViews(device, case.setup), case.fields(), Sums.zeros(*case.fields())
+        misfit = views.lsq(case.batch, [0, 5, 9], object_, probe, LsqStep(0.1, 0.1, True, True), None)
+        more_misfit = views.pie(case.batch, [0, 4, 9], object_, probe, PieStep(0.3, 0.8, 0.5, 0.5))
+        views.gradient(case.batch, object_, probe, "gaussian", sums)
+        found.append((object_, probe, sums, (*misfit.misfit, *misfit[1:], *more_misfit)))
+    (object_, probe, sums, numbers), (other_object, other_probe, other_sums, other_numbers) = found
+    same_sums(other_sums, sums)
+    near(other_object, object_)
+    near(other_probe, probe)
+    assert other_numbers == pytest.approx(numbers, rel=1e-4)
+
+
+def test_arrays_of_the_device_are_worked_on_where_they_are(compiler):
+    case, device = Case(n=20, probes=2), HostDevice(compiler)
+    views = CudaViews(device, case.setup)
+    object_, probe, waves = device.put(case.object), device.put(case.probe), device.put(case.waves)
+    sums = Sums(*(device.put(a) for a in vars(Sums.zeros(case.object, case.probe)).values()))
+    here = Sums.zeros(case.object, case.probe)
+    for psi, totals, fields in ((waves, sums, (object_, probe)), (case.waves, here, (case.object, case.probe))):
+        views.project(case.batch, *fields, psi, (-0.9, 1.0, 1.9), totals)
+        views.overlap(case.batch, *fields, psi, totals)
+    np.testing.assert_array_equal(waves, case.waves)
+    np.testing.assert_array_equal(sums.object, here.object)
+    np.testing.assert_array_equal(sums.probe_weight, here.probe_weight)
+
+
+class HalfAway:
+    """The views of a group are shared with another rank, whose sums are known."""
+
+    def __init__(self, case, bounds, first, others):
+        self.near, self.all = case.batch.corners[first:], [len(case.batch)]
+        self.bounds, self._others = [0, len(self.near)], others
+
+    def sums(self, group, object_, probe, probe_weight, light):
+        for name, array in (("object", object_), ("probe", probe), ("probe_weight", probe_weight)):
+            if array is not None:
+                array += getattr(self._others, name)
+        return light
+
+    def steps(self, group, object_step, probe_step):
+        return object_step, probe_step
+
+
+def test_views_of_other_ranks_count(compiler):
+    """The sums of a group of which another rank has the other half are those of the whole group."""
+    case = Case(n=16, views=8, probes=2)
+    views, count, half = CudaViews(HostDevice(compiler), case.setup), 8, 5
+    b = case.batch
+    theirs = Sums.zeros(case.object, case.probe)
+    views.gradient(type(b)(b.frames, b.frame[half:], b.corners[half:]), *case.fields(), "amplitude", theirs)
+    mine = type(b)(b.frames, b.frame[:half], b.corners[:half])
+    step, results = PieStep(0.3, 0.8, 0.9, 0.5), []
+    for batch, beside in ((b, None), (mine, HalfAway(case, [0, count], half, theirs))):
+        object_, probe = case.fields()
+        views.pie(batch, [0, len(batch)], object_, probe, step, beside)
+        results.append((object_, probe))
+    near(results[1][0], results[0][0])
+    near(results[1][1], results[0][1])
+
+
+def test_views_beyond_the_object_are_refused(compiler):
+    case = Case()
+    views = CudaViews(HostDevice(compiler), case.setup)
+    far = type(case.batch)(case.batch.frames, case.batch.frame, case.batch.corners + np.int32(20))
+    with pytest.raises(ValueError, match="beyond the object"):
+        views.evaluate(far, case.object, case.probe, "amplitude")
+
+
+def test_groups_that_are_not_all_views_are_refused(compiler):
+    case = Case()
+    views = CudaViews(HostDevice(compiler), case.setup)
+    with pytest.raises(ValueError, match="cover the views"):
+        views.pie(case.batch, [0, 3], *case.fields(), PieStep(1, 1, 1, 1))
