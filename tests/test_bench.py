@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import types
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bench_files import benchmark
-from hpcdaas.bench import gpu, work
+from hpcdaas.bench import gpu, others, work
 from hpcdaas.bench.compare import compare
 from hpcdaas.bench.cores import BYTE, MULTIPLY_ADD, line, line_flops
 from hpcdaas.bench.figures import Figure, Goal, Report
@@ -123,3 +125,17 @@ def cupy_of_numpy(count: int) -> types.ModuleType:
     for name, value in named.items():
         setattr(module, name, value)
     return module
+
+
+def test_others_are_those_who_use_our_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 100 ticks of each of two cores: 60 and 40 of work, 30 of ours; the third core isn't ours."""
+    stat = tmp_path / "stat"
+    stat.write_text("cpu 1 2 3\ncpu0 0 0 0 0 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\ncpu2 0 0 0 0 0 0 0 0 0 0\n")
+    monkeypatch.setattr(others, "STAT", stat)
+    monkeypatch.setattr("os.times", lambda: (0.0, 0.0, 0.0, 0.0, 0.0))
+    counted = others.Others({0, 1})
+    assert counted.share() is None
+    stat.write_text("cpu0 50 0 5 40 0 0 0 5 9 9\ncpu1 40 0 0 50 10 0 0 0 0 0\ncpu2 100 0 0 0 0 0 0 0 0 0\nintr 1\n")
+    tick = 1 / os.sysconf("SC_CLK_TCK")
+    monkeypatch.setattr("os.times", lambda: (20 * tick, 0.0, 10 * tick, 0.0, 0.0))
+    assert counted.share() == pytest.approx((60 + 40 - 30) / 200)

@@ -7,6 +7,7 @@ writes outside an array. Memory that nobody has written to holds no numbers.
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -23,8 +24,19 @@ from hpcdaas.backend.cuda_kernels import folder, source
 
 HERE = Path(__file__).parent
 ORDERS = {"forward": 0, "backward": 1, "random": 2}
+CXX = os.environ.get("CXX", "c++")
 FENCE = 512  # bytes before and after an array that nobody may write to
-FLAGS = ["-std=c++20", "-O1", "-fPIC", "-shared", "-Wall", "-Wextra", "-Werror", "-Wno-volatile", f"-I{HERE}"]
+FLAGS = [
+    "-std=c++20",
+    "-O1",
+    "-fPIC",
+    "-shared",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-unknown-warning-option",
+    f"-I{HERE}",
+]
 
 
 class DeviceArray(np.ndarray):
@@ -59,7 +71,7 @@ class Compiler:
     def __init__(self, target: Path, *more: Path) -> None:
         self.target, self.places = target, (folder(), *more)
         self._kernels: dict[tuple[Any, ...], HostKernel] = {}
-        run("g++", *FLAGS, "-Wno-clobbered", HERE / "shim.cpp", "-o", target / "libshim.so")
+        run(CXX, *FLAGS, "-Wno-clobbered", HERE / "shim.cpp", "-o", target / "libshim.so")
         self.machine = ctypes.CDLL(str(target / "libshim.so"), ctypes.RTLD_GLOBAL)
         self.machine.shim_launch.restype = ctypes.c_char_p
 
@@ -75,7 +87,7 @@ class Compiler:
             code = self.target / f"{name}{len(self._kernels)}.cpp"
             code.write_text(f'#include "shim.h"\n{text}\nSHIM_KERNEL({name})\n')
             macros, out = [f"-D{macro}={value}" for macro, value in defines.items()], code.with_suffix(".so")
-            run("g++", *FLAGS, *macros, code, "-o", out, f"-L{self.target}", "-lshim", "-Wl,-rpath,$ORIGIN")
+            run(CXX, *FLAGS, *macros, code, "-o", out, f"-L{self.target}", "-lshim", "-Wl,-rpath,$ORIGIN")
             self._kernels[key] = HostKernel(ctypes.CDLL(str(out)))
         return self._kernels[key]
 

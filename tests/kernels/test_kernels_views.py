@@ -94,8 +94,9 @@ def test_views_beyond_the_object_are_refused(compiler):
         views.evaluate(far, case.object, case.probe, "amplitude")
 
 
-def test_groups_that_are_not_all_views_are_refused(compiler):
+@pytest.mark.parametrize(("bounds", "message"), [([0, 3], "cover the views"), ([0, 4, 4, 7], "is empty")])
+def test_groups_that_are_not_all_views_are_refused(compiler, bounds, message):
     case = Case()
     views = CudaViews(HostDevice(compiler), case.setup)
-    with pytest.raises(ValueError, match="cover the views"):
-        views.pie(case.batch, [0, 3], *case.fields(), PieStep(1, 1, 1, 1))
+    with pytest.raises(ValueError, match=message):
+        views.pie(case.batch, bounds, *case.fields(), PieStep(1, 1, 1, 1))

@@ -54,7 +54,8 @@ class Attack:
         real = Path(sys.executable).with_name("hpcdaas")
         (bin_folder / "hpcdaas").write_text(SLOW.format(folder=desk.folder, program=real, python=sys.executable))
         (bin_folder / "hpcdaas").chmod(0o755)
-        (bin_folder / "mpiexec").symlink_to(real.with_name("mpiexec"))
+        for name in ("mpiexec", "hydra_pmi_proxy"):
+            (bin_folder / name).symlink_to(real.with_name(name))
         desk.site(f'{JOBS}[job]\nenvironment = "{bin_folder.parent}"\n{more}')
         if partition != "day":
             site = desk.folder / "site.toml"

@@ -124,7 +124,7 @@ class CudaViews:
         beside: Beside | None = None,
     ) -> Misfit:  # fmt: skip
         """See `hpcdaas.backend.views.Views.pie`."""
-        check_bounds(bounds, batch)
+        check_bounds(bounds, batch, beside)
         misfits = Misfits(self._device, len(batch), self.setup.n)
         with Lent(self._device) as lent:
             fields = Fields(lent.change(object_), lent.change(probe))
@@ -144,7 +144,7 @@ class CudaViews:
         beside: Beside | None = None,
     ) -> LsqFound:  # fmt: skip
         """See `hpcdaas.backend.views.Views.lsq`."""
-        check_bounds(bounds, batch)
+        check_bounds(bounds, batch, beside)
         misfits, steps = Misfits(self._device, len(batch), self.setup.n), self._device.zeros(2, F64)
         with Lent(self._device) as lent:
             fields = Fields(lent.change(object_), lent.change(probe))
@@ -287,7 +287,9 @@ def lent_sums(lent: Lent, sums: Sums) -> Sums:
     return Sums(*(lent.change(array) for array in (sums.object, sums.weight, sums.probe, sums.probe_weight)))
 
 
-def check_bounds(bounds: list[int], batch: Batch) -> None:
-    """Refuse groups that aren't all views, each once, in their order."""
-    if bounds[0] != 0 or bounds[-1] != len(batch) or any(a > b for a, b in pairwise(bounds)):
+def check_bounds(bounds: list[int], batch: Batch, beside: Beside | None) -> None:
+    """Refuse groups that aren't all views, each once, in their order; with other ranks a group may be empty here."""
+    if bounds[0] != 0 or bounds[-1] != len(batch):
         raise ValueError("batches cover the views")
+    if any(a > b or (a == b and beside is None) for a, b in pairwise(bounds)):
+        raise ValueError("a batch is empty")

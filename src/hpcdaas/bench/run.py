@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 from hpcdaas.backend.cpu import available_threads
 from hpcdaas.bench.figures import Report
+from hpcdaas.bench.others import Others
 from hpcdaas.bench.rounds import Rounds, Task, interleave
 
 #: Rounds at least and at most, and seconds that those of one thing may take together.
 LEAST, MOST, SECONDS = 3, 15, 8.0
-#: Load of a core from which on others disturb what is measured.
-BUSY = 0.3
+#: Share of the cores from which on others disturb what is measured.
+BUSY = 0.05
 
 
 class Teller(Protocol):
@@ -120,13 +121,13 @@ def measure(folder: Path, level: int, quick: bool = False, teller: Teller | None
     threads = available_threads()
     settings = {"level": level, "threads": threads, "file system": file_system(folder), "quick": quick}
     report = Report("bench", settings)
-    load = os.getloadavg()[0]
-    if load > BUSY * threads:
-        report.notes.append(
-            f"Others were at work: a load of {load:.1f} on {threads} cores at the start. Times are longer for it, and "
-            "ratios less sure."
-        )
     run = Run(folder, tuple(dict.fromkeys((1, threads))), quick, teller or Silent(), report)
+    others = Others(os.sched_getaffinity(0))
     for one in every[: level + 1]:
         one(run)
+    taken = others.share()
+    if taken is not None and taken > BUSY:
+        report.notes.append(
+            f"Others used {100 * taken:.0f}% of these cores meanwhile. Times are longer for it, and ratios less sure."
+        )
     return report.content(Rounds(run.seconds)) | {"wrong": report.wrong}

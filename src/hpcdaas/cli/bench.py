@@ -140,9 +140,9 @@ class _Bar:
 
     def begin(self, what: str, total: int) -> None:
         """See `Teller.begin`; without a terminal a line for each."""
-        self._what = what
+        again, self._what = what == self._what, what
         if self._bar.disable:
-            if not self._bar.console.quiet:
+            if not (again or self._bar.console.quiet):
                 print(f"measuring {what}", file=sys.stderr, flush=True)
             return
         self._bar.reset(self._task, description=what, total=total)

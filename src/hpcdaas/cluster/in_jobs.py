@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,7 +14,7 @@ from pathlib import Path
 from hpcdaas.cluster.ending import OF_CODE, Ending, Meaning
 from hpcdaas.cluster.entry import Entry, State
 from hpcdaas.cluster.owner import Asked
-from hpcdaas.cluster.script import Shape, array_script, run_script
+from hpcdaas.cluster.script import MARK, Shape, array_script, run_script
 from hpcdaas.cluster.site import Partition, PoolTable, Site
 from hpcdaas.cluster.slurm import JobState, Slurm
 from hpcdaas.cluster.slurm_poll import Poll
@@ -32,6 +33,8 @@ MOST = 1000
 HELD = ("JobHeldAdmin", "JobHeldUser")
 #: What SLURM says of a job that didn't end by itself.
 CLUSTER_S = (Slurms.AGAIN, Slurms.MORE_TIME, Slurms.MORE_MEMORY)
+#: What slurmstepd and srun write into a log where a step ran out of memory; bytes of the log that are looked at.
+OOM, LOG_END = re.compile(rb"oom.kill event|Out Of Memory"), 100_000
 #: Exit codes of the program.
 OF_EXIT = {0: Meaning.DONE, 3: Meaning.ON}
 #: That of a program which SLURM warned of its time limit before it could listen.
@@ -181,6 +184,8 @@ class InJobs:
         except (OSError, ValueError, KeyError, TypeError):
             if job.meaning in CLUSTER_S:  # the launcher's code, where ranks were killed: each has its own
                 return _of_state(job)
+            if _ran_out(folder / "log.txt"):
+                return Meaning.MORE_MEMORY, "SLURM says OUT_OF_MEMORY of its ranks."
             return Meaning.FAILED, f"It ended with code {code}: see {folder / 'log.txt'}."
 
     def cancel(self, entries: Sequence[Entry]) -> None:
@@ -209,6 +214,16 @@ class InJobs:
 def _name(entry: Entry) -> str:
     """Give the name of the job of an entry."""
     return (entry.intent or "").partition(":")[0]
+
+
+def _ran_out(log: Path) -> bool:
+    """Say whether the kernel ended ranks for their memory: SLURM calls such a job FAILED, and only its log says why."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - LOG_END))
+            return bool(OOM.search(file.read().rpartition(MARK.encode())[2]))
+    except OSError:
+        return False
 
 
 def _of_state(job: JobState) -> tuple[Meaning, str]:

@@ -85,6 +85,7 @@ def run_script(site: Site, folder: Path, arguments: Sequence[str], shape: Shape)
         "#!/bin/bash",
         f"cd -- {shlex.quote(str(folder))} || exit 1",
         "exec >>log.txt 2>&1",
+        f'echo "{MARK} $SLURM_JOB_ID on $SLURM_JOB_NODELIST"',
         "rm -f ended",
         *lines(site),
         'export HPCDAAS_SITE="$PWD/site.toml"',  # after the module, which may set it to the installation's
@@ -98,6 +99,8 @@ def run_script(site: Site, folder: Path, arguments: Sequence[str], shape: Shape)
     ])  # fmt: skip
 
 
+#: Begins what a job adds to its run's log.
+MARK = "== job"
 #: How often a job queues again by itself.
 REQUEUES = 50
 
