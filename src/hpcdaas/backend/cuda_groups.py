@@ -27,6 +27,8 @@ class Room:
         Where object and weight were written.
     largest : array, (tile,), float32
         The largest weight there.
+    free : int
+        Bytes of the device that were free when the call began.
     """
 
     object: Any
@@ -35,6 +37,7 @@ class Room:
     probe_weight: Any
     touched: Any
     largest: Any
+    free: int
 
     @classmethod
     def make(cls, device: Device, fields: Fields, object_: bool, probe: bool, weight: bool = True) -> Room:
@@ -48,6 +51,7 @@ class Room:
             device.zeros((edge, edge), F32) if probe and weight else None,
             device.zeros(spots, np.uint8),
             device.zeros(spots, F32),
+            device.free(),
         )
 
     @property
@@ -91,7 +95,7 @@ class Group:
         for array in (room.probe, room.probe_weight):
             if array is not None:
                 array.fill(0)
-        if 4 * len(own) * views.wave_bytes <= self._device.free():
+        if 4 * len(own) * views.wave_bytes <= room.free:
             self._keep(own, misfits)
         else:
             self._pass_by(own, misfits)

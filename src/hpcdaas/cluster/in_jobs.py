@@ -160,7 +160,10 @@ class InJobs:
         if job.alive:
             return None
         code = self._state.ended(entry.run)
-        meaning, reason = _of_state(job) if code is None or code in KILLED else self._of_exit(entry, code, job)
+        if code is None or code in KILLED:
+            meaning, reason = _of_state(job, self._state.run_folder(entry.run) / "log.txt")
+        else:
+            meaning, reason = self._of_exit(entry, code, job)
         if meaning is Meaning.FAILED and code is None:  # it came to its end before the program did: a node is ill
             meaning = Meaning.AGAIN
             reason += f" See {self._state.run_folder(entry.run) / 'log.txt'}."
@@ -182,10 +185,10 @@ class InJobs:
             error = json.loads((folder / "outcome.json").read_bytes())["error"]
             return OF_CODE.get(error["code"], Meaning.FAILED), f"{error['message']} {error['hint']}".strip()
         except (OSError, ValueError, KeyError, TypeError):
-            if job.meaning in CLUSTER_S:  # the launcher's code, where ranks were killed: each has its own
-                return _of_state(job)
-            if _ran_out(folder / "log.txt"):
-                return Meaning.MORE_MEMORY, "SLURM says OUT_OF_MEMORY of its ranks."
+            # the launcher's code, where ranks were killed: each launcher has its own
+            meaning, reason = _of_state(job, folder / "log.txt")
+            if job.meaning in CLUSTER_S or meaning is Meaning.MORE_MEMORY:
+                return meaning, reason
             return Meaning.FAILED, f"It ended with code {code}: see {folder / 'log.txt'}."
 
     def cancel(self, entries: Sequence[Entry]) -> None:
@@ -226,8 +229,10 @@ def _ran_out(log: Path) -> bool:
         return False
 
 
-def _of_state(job: JobState) -> tuple[Meaning, str]:
-    """Say what SLURM's words mean for a job that left nothing on disk."""
+def _of_state(job: JobState, log: Path) -> tuple[Meaning, str]:
+    """Say what SLURM's words mean for a job that left nothing on disk but its log."""
+    if job.state == "FAILED" and _ran_out(log):
+        return Meaning.MORE_MEMORY, "SLURM says OUT_OF_MEMORY of its ranks."
     if job.meaning == "unknown":
         return Meaning.AGAIN, "SLURM no longer knows its job, which left no exit code."
     if job.meaning == "done":  # the script always leaves its code
