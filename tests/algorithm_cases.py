@@ -31,7 +31,7 @@ def small():
 
 
 def uneven(shape):
-    """Give phases for a first object: behind an even one much of the detector is dark, and rounding decides its phase."""
+    """Give phases for a first object: behind an even one the detector is dark, and rounding decides its phase."""
     return np.exp(1j * np.random.default_rng(0).random(shape)).astype(np.complex64)
 
 
