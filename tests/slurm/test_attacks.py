@@ -252,11 +252,12 @@ def test_out_of_memory(confined: Desk, launcher: str) -> None:
         (entry,) = here.until("more memory", lambda es: es[0].memory is not None)
         assert entry.memory == 2_000_000_000
         assert "OUT_OF_MEMORY" in (entry.reason or here.said())
-        assert here.registered()[0].tries == 2
+        assert here.registered()[0].tries in (2, 3)  # SLURM doesn't notice each time why a rank was killed
         (confined.folder / "greedy").write_text("always")
         confined.scan("b.nxs", 2)
         ended = here.until("its end", lambda es: len(es) == 2 and es[1].ended_for_good)
-        assert (ended[1].state, ended[1].tries) == ("failed", 2)
+        assert ended[1].state == "failed"
+        assert ended[1].tries in (2, 3)
         assert "OUT_OF_MEMORY" in (ended[1].reason or "")
         assert ended[0].state == "registered"
     finally:
