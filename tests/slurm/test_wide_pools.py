@@ -39,9 +39,10 @@ def test_a_run_on_two_nodes(desk: Desk, site: Callable[..., Site], slurm: Cluste
         assert asked.state == "ended"
         again = pool.reconstruct(scan, "r.toml")  # it is there already
     assert again.path == result.path
-    job = slurm.command("squeue", "--noheader", "--states=all", "--Format=numnodes,name:60")
-    assert job.split()[0] == "2"
-    assert "hpcdaas-" in job
+    jobs = slurm.command("squeue", "--noheader", "--states=all", "--Format=name:60,numnodes").splitlines()
+    run = result.path.stem.rpartition("_")[2]
+    ours = [line.split() for line in jobs if line.startswith(f"hpcdaas-{run}")]
+    assert [nodes for _, nodes in ours] == ["2", "2"]  # the second one found the result of the first
     assert [dataset["pid"] for dataset in desk.datasets()] == [result.pid]
     alone = hpcdaas.reconstruct(scan, hpcdaas.load_recipe("r.toml"), tmp_path / "alone.h5", register_result=False)
     with h5py.File(result.path) as one, h5py.File(alone.path) as other:
