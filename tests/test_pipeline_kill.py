@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +20,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import hpcdaas
 from command_line import MAIN, CommandLine, Ended, Running, Shape, everything, voxels
+from hpcdaas.errors import NoRoom
 from hpcdaas.lease import EXPIRED
 
 SHAPE = Shape(rows=512, columns=96, angles=60, center=49.3)
@@ -455,3 +458,23 @@ def test_disk_that_fills_while_it_is_written(
         check_full(out, ended)
     (out / "other").unlink()
     check_whole(truth, shell, out, shell.run(*truth.command(out)))
+
+
+def test_a_full_disk_is_said_to_be_full_wherever_it_is_met(
+    truth: Truth, small_disk: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watcher tries such a run again when there is room; any other error would end it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    recipe = hpcdaas.default_recipe().override(['scan.rows="0:64"', f"scan.center={SHAPE.center}"])
+    volume = 64 * SHAPE.columns**2 * 4 >> 12  # pages
+    ends = []
+    for pages in (1, 2, 3, 4, 6, 8, 16, 64, *range(volume, volume + 5000, 149)):
+        out = small_disk(pages << 12)
+        try:
+            result = hpcdaas.reconstruct(truth.scan, recipe, out / "result.h5", deliver=False)
+            ends.append(result.path.name)
+        except NoRoom:
+            ends.append("room")
+        for left in out.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    assert set(ends) == {"room", "result.h5"}

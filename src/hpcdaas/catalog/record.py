@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hpcdaas.errors import InputError
+from hpcdaas.errors import InputError, unwritable
 
 #: Version of the record's layout; a reader refuses newer ones.
 VERSION = 1
@@ -192,7 +192,7 @@ def write_text(text: str, path: Path) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise InputError(f"{path} can't be written: {error.strerror or error}.") from error
+        raise unwritable(path, error) from error
     finally:
         if temporary:
             Path(temporary).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.direct import DirectWriter
-from hpcdaas.errors import HpcdaasError, InputError, unwritable
+from hpcdaas.errors import NO_ROOM, DiskFull, HpcdaasError, InputError, NoRoom, unwritable
 from hpcdaas.io.partial import Partial
 
 #: Datasets above 1 MiB begin at multiples of this: a block of most parallel file systems.
@@ -81,9 +81,10 @@ class VolumeFile:
             self.close()
             size, place = (layout.bytes + layout.beside) / 1e9, partial.result.parent
             message = f"There is no room for {size:.2f} GB in {place}: {error.strerror or error}."
+            full = error.errno in NO_ROOM
             if new:
-                raise InputError(message, "Make room or choose another -o.") from error
-            raise HpcdaasError(message, LATER) from error
+                raise (NoRoom if full else InputError)(message, "Make room or choose another -o.") from error
+            raise (DiskFull if full else HpcdaasError)(message, LATER) from error
         self._done: set[int] = set()
         if new is not None:
             self.mark(partial.done())
