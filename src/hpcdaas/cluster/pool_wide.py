@@ -120,6 +120,9 @@ class WidePool:
             self._flying = flying
         if not flying:
             return
+        for future, entry in flying.values():
+            if not entry.job and (entry.not_before or "") <= now():  # an earlier job came to nothing
+                self._keep(future, self._sent(entry, future))
         begun, ended = self._jobs.news([entry for _, entry in flying.values() if entry.job])
         for number, _ in begun:
             future, entry = flying[number]
@@ -138,7 +141,7 @@ class WidePool:
         entry = replace(entry, **follow(self._site, entry, ending))
         if entry.state is State.QUEUED:
             future.back(counts=entry.tries > 0)
-            self._keep(future, self._sent(entry, future))
+            self._keep(future, entry)
         elif entry.state is State.DONE:
             future.end(self._outcome(future.order, entry, ending))
         else:
