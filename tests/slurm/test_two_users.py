@@ -108,12 +108,11 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def program(place: Path) -> Iterator[Path]:
     """Give an environment with the program in which other accounts may run it, too."""
-    base, mounted = place / "python", False
+    base = place / "python"
     base.mkdir()
     done = subprocess.run(["mount", "--bind", sys.base_prefix, base], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"this Python can't be shown to other accounts: {done.stderr.strip()}")
-    mounted = True
     environment = place / "environment"
     (environment / "bin").mkdir(parents=True)
     python = environment / "bin" / "python"
@@ -128,8 +127,7 @@ def program(place: Path) -> Iterator[Path]:
     (environment / "bin" / "hpcdaas").write_text("\n".join(lines))
     (environment / "bin" / "hpcdaas").chmod(0o755)
     yield environment
-    if mounted:
-        subprocess.run(["umount", "-l", base], check=True)
+    subprocess.run(["umount", "-l", base], check=True)
 
 
 def account(place: Path, name: str, uid: int, groups: tuple[int, ...], variables: dict[str, str]) -> Account:
@@ -137,7 +135,12 @@ def account(place: Path, name: str, uid: int, groups: tuple[int, ...], variables
     home.mkdir()
     os.chown(home, uid, groups[0])
     home.chmod(0o750)
-    return Account(uid, groups, home, {**variables, "HOME": str(home), "USER": name})
+    made = Account(uid, groups, home, {**variables, "HOME": str(home), "USER": name})
+    try:
+        made.run("hpcdaas", "--version")
+    except AssertionError as error:
+        pytest.skip(f"this checkout can't be read by other accounts: {str(error).strip().splitlines()[-1]}")
+    return made
 
 
 def scan(path: Path, uid: int, group: int, seed: int = 0) -> Path:
@@ -157,10 +160,6 @@ def test_each_account_has_its_own_results_state_and_catalogue(place: Path, progr
     common = variables(slurm, program)
     alice = account(place, "alice", ALICE, (GROUP_A,), common)
     bob = account(place, "bob", BOB, (GROUP_B,), common)
-    try:
-        alice.run("hpcdaas", "--version")
-    except AssertionError as error:
-        pytest.skip(f"this checkout can't be read by other accounts: {str(error).strip().splitlines()[-1]}")
     for who in (alice, bob):
         (who.home / "site.toml").write_text(SITE.format(environment=program, catalog=who.home / "catalogue.db"))
         (who.home / "r.toml").write_text(RECIPE)
@@ -187,10 +186,6 @@ def test_a_service_for_two_groups_reads_no_group_s_data_for_the_other(
 ) -> None:
     common = variables(slurm, program)
     service = account(place, "service", SERVICE, (SERVICE, GROUP_A, GROUP_B), common)
-    try:
-        service.run("hpcdaas", "--version")
-    except AssertionError as error:
-        pytest.skip(f"this checkout can't be read by other accounts: {str(error).strip().splitlines()[-1]}")
     data = place / "data"
     for name, uid, group in (("p1", ALICE, GROUP_A), ("p2", BOB, GROUP_B)):
         for sub in ("raw", "results"):
@@ -232,10 +227,6 @@ def test_a_job_needs_no_database_and_no_token(place: Path, program: Path, slurm:
     """The job runs as an account that may open neither ledger nor catalogue; its record is registered all the same."""
     common = variables(slurm, program)
     alice = account(place, "alice", ALICE, (GROUP_A,), common)
-    try:
-        alice.run("hpcdaas", "--version")
-    except AssertionError as error:
-        pytest.skip(f"this checkout can't be read by other accounts: {str(error).strip().splitlines()[-1]}")
     catalogue = place / "private" / "catalogue.db"
     catalogue.parent.mkdir(mode=0o700)
     (alice.home / "r.toml").write_text(RECIPE)

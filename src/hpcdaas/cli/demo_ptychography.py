@@ -55,8 +55,10 @@ def simulate(scan: Path, threads: int) -> tuple[str, Simulation]:
 
 def table(result: Result, simulation: Simulation) -> list[Row]:
     """Say how near the result is to the truth: what, found, true."""
+    from hpcdaas.bench.truth import object_error
+
     sharp, pixel, misfit = (_number(result, name) for name in ("resolution", "object_pixel", "error"))
-    error = compare(result.path, simulation)
+    error = object_error(result.path, simulation)
     return [
         ("resolution, half a period (nm)", "unknown" if sharp is None else f"{1e9 * sharp:.1f}", ""),
         ("pixel of the object (nm)", f"{1e9 * (pixel or 0.0):.1f}", f"{1e9 * simulation.object_pixel:.1f}"),
@@ -70,25 +72,3 @@ def _number(result: Result, name: str) -> float | None:
     found = result.metrics.get(name)
     value = found["value"] if isinstance(found, dict) else found
     return None if value is None else float(value)
-
-
-def compare(out: Path, simulation: Simulation) -> float | None:
-    """Hold an object against the truth where there is light.
-
-    What no frame can tell is removed before: factor, phase, a linear ramp of the phase, a shift.
-
-    Parameters
-    ----------
-    out : Path
-        Result of the simulation.
-    simulation : Simulation
-        Knows the truth.
-
-    Returns
-    -------
-    float or None
-        Relative L2 error; None if a changed recipe put the views elsewhere: another pixel, orientation, fewer views.
-    """
-    from hpcdaas.bench.truth import object_error
-
-    return object_error(out, simulation)

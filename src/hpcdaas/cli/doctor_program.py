@@ -144,7 +144,7 @@ def tomography(name: str) -> Finding:
 
 def ptychography(name: str) -> Finding:
     """Tiny frames whose object is known, from their file to the object."""
-    from hpcdaas.cli.demo_ptychography import compare
+    from hpcdaas.bench.truth import object_error
     from hpcdaas.io.cxi_writer import write_cxi
     from hpcdaas.pipeline import reconstruct
     from hpcdaas.ptycho.simulate import Simulation, SimulationParameters
@@ -157,7 +157,7 @@ def ptychography(name: str) -> Finding:
         scan, out = Path(folder) / "doctor.cxi", Path(folder) / "doctor.h5"
         write_cxi(scan, s.frames(threads=1), s.positions, s.energy, s.distance, s.pixel_size, good=s.good)
         took = reconstruct(scan, recipe, out, deliver=False, register_result=False).seconds["total"]
-        error = compare(out, s)
+        error = object_error(out, s)
     said = f"object of 60 views of 64² in {took:.1f} s"
     if error is None or error >= PTYCHOGRAPHY:
         how = "its views are elsewhere" if error is None else f"error {100 * error:.0f}%"
