@@ -55,10 +55,10 @@ class NoRoom(InputError):
     code = "room"
 
 
-class DiskFull(NoRoom):
-    """The disk became full, or the quota used up, while a run was at work (exit code 1)."""
+class DiskFull(HpcdaasError):
+    """The disk became full, or the quota used up, while a run was at work: what it has done stays."""
 
-    exit_code = 1
+    code = "room"
 
 
 #: Errors of the system that say so.

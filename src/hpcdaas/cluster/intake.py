@@ -18,7 +18,7 @@ from hpcdaas.cluster.rule import Rule
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.state import StateFolder
 from hpcdaas.cluster.tell import Tell
-from hpcdaas.errors import HpcdaasError, InputError, NoRoom
+from hpcdaas.errors import DiskFull, HpcdaasError, InputError, NoRoom
 
 #: Seconds until a file is opened again that could not be, or whose opening hung.
 RETRY = 10.0
@@ -203,7 +203,7 @@ class Intake:
         """Say why a scan is to be opened again later; empty where it isn't."""
         if isinstance(answer, Hung):
             return "Opening it takes very long: is its file system there?"
-        if isinstance(answer, NoRoom):
+        if isinstance(answer, NoRoom | DiskFull):
             return answer.message
         if isinstance(answer, Exception) and not isinstance(answer, InputError):  # a disk's error, a process that died
             self._failed[entry.id] = self._failed.get(entry.id, 0) + 1

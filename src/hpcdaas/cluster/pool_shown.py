@@ -123,6 +123,8 @@ def _in_notebook(work: Goes, ended: threading.Event) -> None:
     from IPython.display import HTML, display
 
     shown = display(HTML(bar(repr(work), work.progress)), display_id=True)
+    if shown is None:  # a kernel's package is imported, but this is no kernel
+        return
     while not ended.wait(OFTEN):
         shown.update(HTML(bar(repr(work), work.progress)))
     shown.update(HTML(""))
