@@ -135,6 +135,7 @@ template <class Each>
 Misfit Views::all(const Group& group, const Fields& fields, const Sums& sums, float* stored, Each&& each) {
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
     begin(0);
+    scattered_ = false;
     if (sums.probe_weight && light_.size() < static_cast<std::size_t>(fields.height) * fields.width)
         light_ = Buffer(static_cast<std::size_t>(fields.height) * fields.width);
     std::vector<Misfit> misfits(group.count);
@@ -152,7 +153,8 @@ Misfit Views::all(const Group& group, const Fields& fields, const Sums& sums, fl
         const Sums own{sums.object && thread > 0 ? own_sum(block, fields, work) : sums.object, nullptr, sums.probe, nullptr};
         for (int i = 0; i < block.count; ++i)
             misfits[from + i] = each(block, i, work, [&](int y, int rows, const Waves& chi) {
-                if (own.object || own.probe) add(block, i, y, rows, chi, fields, own, work);
+                if (!own.object && !own.probe) return;
+                add(block, i, y, rows, chi, fields, rows_of(own.object, fields, block.y(i) + y), own, work);
             });
         team.meet();
         sum_objects(fields, sums, thread);

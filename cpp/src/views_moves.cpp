@@ -9,6 +9,9 @@
 namespace hpcdaas {
 namespace {
 
+// Bytes of an object and its sums that a core's own cache doesn't hold.
+constexpr std::size_t large_object = 4 << 20;
+
 int largest_of(const std::vector<int>& bounds) {
     int most = 0;
     for (std::size_t b = 1; b < bounds.size(); ++b) most = std::max(most, bounds[b] - bounds[b - 1]);
@@ -43,8 +46,12 @@ private:
 // Room for a batch's sums on the object's grid, even where this rank has nothing of it: null means not wanted.
 void Views::begin_moves(const Fields& fields) {
     const std::size_t plane = std::max<std::size_t>(1, static_cast<std::size_t>(fields.height) * fields.width);
-    if (weight_.size() < plane) weight_ = Buffer(plane);
     if (step_.size() < 2 * plane * objects_) step_ = Buffer(2 * plane * objects_);
+    scattered_ = 2 * sizeof(float) * 2 * plane * objects_ > large_object;
+    for (Work& w : work_) {
+        w.weights.resize(fields.width);
+        w.row.resize(2 * static_cast<std::size_t>(fields.width) * objects_);
+    }
 }
 
 // Adds what all threads say of this thread's rows of the probe to what the first one does.
@@ -137,7 +144,7 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
     const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
     std::vector<Misfit> misfits(group.count);
     const bool object = step.object_step > 0, probe = step.probe_step > 0;
-    const Sums sums{object ? step_.data() : nullptr, object ? weight_.data() : nullptr,
+    const Sums sums{object ? step_.data() : nullptr, nullptr,
                     probe ? work_[0].probe.data() : nullptr, probe ? work_[0].probe_weight.data() : nullptr};
     Team team;
     Word word(beside);
@@ -166,14 +173,16 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
                 misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
             });
             float light = largest(&Work::light);
-            const auto move = [&](int y, int x0, int x1) {
-                const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-                for (int k = 0; object && k < objects_; ++k)
-                    level_.step_by(step_.data() + 2 * (k * plane + at), weight_.data() + at, x1 - x0, step.object_alpha,
-                                   light, step.object_step, fields.object + 2 * (k * plane + at));
+            const auto move = [&](int y, int x0, int x1, const Rows& sum) {
+                if (!object) return;
+                const float* const weight = weights(block, fields, thread, y, x0, x1) + x0;
+                const Rows here = rows_of(fields.object, fields, y);
+                for (int k = 0; k < objects_; ++k)
+                    level_.step_by(sum.row(k) + 2 * x0, weight, x1 - x0, step.object_alpha, light, step.object_step,
+                                   here.row(k) + 2 * x0);
             };
             if (beside) {
-                collect(block, fields, sums, thread, [](int, int, int) {});
+                collect(block, fields, sums, true, thread, [](int, int, int, const Rows&) {});
                 if (probe) gather_probe(thread);
                 team.meet();
                 word.have(thread, [&](Beside& others) {
@@ -183,9 +192,9 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
                 team.meet();
                 if (word.failed()) break;
                 light = shared_light;
-                runs(block, fields, thread, move);
+                runs(block, fields, thread, [&](int y, int x0, int x1) { move(y, x0, x1, rows_of(sums.object, fields, y)); });
             } else {
-                collect(block, fields, sums, thread, move);
+                collect(block, fields, sums, false, thread, move);
             }
             team.meet();
             if (probe) {
@@ -203,15 +212,15 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
 }
 
 // A run of a group's sum for the object becomes its direction; for compact groups the sum is also added to that of all.
-void Views::direct(const Fields& fields, const LsqStep& step, const Sums& sums, float most, int y, int x0, int x1) {
-    if (!step.object) return;
+void Views::direct(const Fields& fields, const LsqStep& step, const Sums& sums, const float* weight, float most, int y, int x0,
+                   int x1) {
     const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
     const std::size_t at = static_cast<std::size_t>(y) * fields.width + x0;
-    if (step.compact) level_.add(weight_.data() + at, x1 - x0, sums.weight + at);
+    if (step.compact) level_.add(weight, x1 - x0, sums.weight + at);
     for (int k = 0; k < objects_; ++k) {
         float* const sum = step_.data() + 2 * (k * plane + at);
         if (step.compact) level_.add(sum, 2 * (x1 - x0), sums.object + 2 * (k * plane + at));
-        level_.damp(weight_.data() + at, step.damping * most, x1 - x0, sum);
+        level_.damp(weight, step.damping * most, x1 - x0, sum);
     }
 }
 
@@ -238,7 +247,7 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
     std::vector<Misfit> misfits(group.count);
     std::vector<std::array<double, 2>> steps(group.count);
-    const Sums wanted{step.object ? step_.data() : nullptr, step.object ? weight_.data() : nullptr,
+    const Sums wanted{step.object ? step_.data() : nullptr, nullptr,
                       step.probe ? probe_step_.data() : nullptr, nullptr};
     Team team;
     Word word(beside);
@@ -260,11 +269,14 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
             });
             float light = 0;
             for (int t = 0; t < active_; ++t) light = std::max(light, work_[t].light);
-            const auto directed = [&](int y, int x0, int x1) { direct(fields, step, sums, light, y, x0, x1); };
+            const auto directed = [&](int y, int x0, int x1) {
+                if (!step.object) return;
+                direct(fields, step, sums, weights(block, fields, thread, y, x0, x1) + x0, light, y, x0, x1);
+            };
             if (beside)
-                collect(block, fields, wanted, thread, [](int, int, int) {});
+                collect(block, fields, wanted, true, thread, [](int, int, int, const Rows&) {});
             else
-                collect(block, fields, wanted, thread, directed);
+                collect(block, fields, wanted, true, thread, [&](int y, int x0, int x1, const Rows&) { directed(y, x0, x1); });
             team.meet();
             const float mean = 1.0f / static_cast<float>(beside ? beside->all[b] : block.count);
             for (int m = 0; step.probe && m < probes_; ++m) {

@@ -35,6 +35,14 @@ struct Views::Waves {
     float* row(int q, int y) const { return data + q * stride + 2 * y * pitch; }
 };
 
+// Rows of the object's sums: `data` is the first pixel of the first row, of the first mode. Null: not wanted.
+struct Views::Rows {
+    float* data;
+    std::size_t plane;
+
+    float* row(int k) const { return data + 2 * k * plane; }
+};
+
 // Rows and columns of the object.
 struct Box {
     int top, bottom, left, right;
@@ -100,6 +108,8 @@ struct Views::Work {
     Piece probe;         // ΣO*χ of this thread
     Piece probe_weight;  // Σ|O|² likewise
     Buffer memory;       // of all these
+    std::vector<float> weights;  // Σ|P|² of a row of the object
+    std::vector<float> row;      // ΣP*χ of a row, [object mode][width]
     Buffer object;  // ΣP*χ of this thread, in its box
     Box box{};
     std::vector<float*> pointers;  // to the lines of each wave
@@ -212,7 +222,9 @@ Misfit Views::change(const FrameStack& frames, const Block& block, int i, const 
     const int view = block.from + i;
     const Frame measured = frame(frames, block.group.frame[view]);
     depart(work, measured, [&](int q, int y, int rows, float* out) {
-        level_.exit_wave(window(fields, block.group, view, q, y, rows), out, pitch_);
+        const Window w = window(fields, block.group, view, q, y, rows);
+        if (scattered_) ask_for_next(w.object, w.stride);
+        level_.exit_wave(w, out, pitch_);
     });
     const float unit = far_ ? 1.0f / (static_cast<float>(n_) * n_) : 1.0f;
     const Misfit found = detect(measured, noise, {unit, 0.0f, unit}, work);
@@ -262,36 +274,40 @@ void Views::runs(const Block& b, const Fields& f, int thread, Each&& each) {
 }
 
 // All views of a batch whose fields move after it: each(i, work, take), where take(y, rows, χ) is to be called for their
-// rows. Weights come first, so that the largest is known behind this: work.light, for each thread's rows.
+// rows. The largest weight is found first: work.light, for each thread's rows.
 template <class Each>
 void Views::visit(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team, Each&& each) {
     Work& work = work_[thread];
     const bool at_once = active_ == 1;
-    if (sums.weight) work.light = weigh_anew(block, fields, sums.weight, thread);
+    if (sums.object) work.light = most_weight(block, fields, thread);
     if (at_once && sums.object)
-        runs(block, fields, thread, [&](int y, int x0, int x1) { clear(fields, sums.object, y, x0, x1); });
+        runs(block, fields, thread, [&](int y, int x0, int x1) { clear(rows_of(sums.object, fields, y), x0, x1); });
     for (int i = team.take(); i < block.count; i = team.take())
         each(i, work, [&](int y, int rows, const Waves& chi) {
-            if (at_once) add(block, i, y, rows, chi, fields, sums, work);
+            if (at_once) add(block, i, y, rows, chi, fields, rows_of(sums.object, fields, block.y(i) + y), sums, work);
         });
     team.meet();
 }
 
-// Then what they say, by this thread's rows of the object: done(y, x0, x1) where a run of it is summed up.
+// Then what they say, by this thread's rows of the object: done(y, x0, x1, sum) where a run of it is summed up. Several
+// threads sum where `kept` says: on the grid, or in a row of their own.
 template <class Done>
-void Views::collect(const Block& block, const Fields& fields, const Sums& sums, int thread, Done&& done) {
+void Views::collect(const Block& block, const Fields& fields, const Sums& sums, bool kept, int thread, Done&& done) {
     Work& work = work_[thread];
+    const bool at_once = active_ == 1;
     runs(block, fields, thread, [&](int y, int x0, int x1) {
-        if (active_ > 1) {
-            if (sums.object) clear(fields, sums.object, y, x0, x1);
+        const bool on_grid = kept || at_once || !sums.object;
+        const Rows sum = on_grid ? rows_of(sums.object, fields, y) : Rows{work.row.data(), static_cast<std::size_t>(fields.width)};
+        if (!at_once) {
+            if (sums.object) clear(sum, x0, x1);
             for (const int i : work.touching.in_order) {
                 if (i >= block.count || block.x(i) < x0 || block.x(i) >= x1) continue;
                 const int r = y - block.y(i);
                 const Waves waves = block.waves(i);
-                add(block, i, r, 1, {waves.row(0, r), waves.pitch, waves.stride}, fields, sums, work);
+                add(block, i, r, 1, {waves.row(0, r), waves.pitch, waves.stride}, fields, sum, sums, work);
             }
         }
-        done(y, x0, x1);
+        done(y, x0, x1, sum);
     });
 }
 

@@ -3,23 +3,35 @@
 
 namespace hpcdaas {
 
-void Views::clear(const Fields& f, float* object, int y, int x0, int x1) const {
-    const std::size_t plane = static_cast<std::size_t>(f.height) * f.width, at = static_cast<std::size_t>(y) * f.width + x0;
-    for (int k = 0; k < objects_; ++k) std::fill_n(object + 2 * (k * plane + at), 2 * (x1 - x0), 0.0f);
+// Asks for the rows behind those at `here`: a machine foresees none that is in another page.
+void Views::ask_for_next(const float* here, std::ptrdiff_t width) const {
+    prefetch(here + 2 * lines_at_once * width, 8 * n_, 8 * width, lines_at_once);
 }
 
-// Adds rows y … of a view's χ: to the object's sums, and to the thread's own of the probe.
-void Views::add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& f, const Sums& sums,
-                Work& work) const {
-    const std::size_t pixels = static_cast<std::size_t>(n_) * n_, plane = static_cast<std::size_t>(f.height) * f.width;
-    const std::size_t here = static_cast<std::size_t>(y) * n_;
-    const std::size_t there = static_cast<std::size_t>(block.y(i) + y) * f.width + block.x(i);
+Views::Rows Views::rows_of(float* object, const Fields& f, int y) const {
+    const std::size_t plane = static_cast<std::size_t>(f.height) * f.width;
+    return {object ? object + 2 * static_cast<std::ptrdiff_t>(f.width) * y : nullptr, plane};
+}
+
+void Views::clear(const Rows& rows, int x0, int x1) const {
+    for (int k = 0; k < objects_; ++k) std::fill_n(rows.row(k) + 2 * x0, 2 * (x1 - x0), 0.0f);
+}
+
+// Adds rows y … of a view's χ: to the object's sums in `onto`, whose first row is the view's row y, and to the thread's
+// own of the probe.
+void Views::add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& f, const Rows& onto,
+                const Sums& sums, Work& work) const {
+    const std::size_t pixels = static_cast<std::size_t>(n_) * n_, here = static_cast<std::size_t>(y) * n_;
     for (int q = 0; q < modes_; ++q) {
         const int m = q / objects_, k = q % objects_;
-        level_.add_back(chi.row(q, 0), static_cast<std::ptrdiff_t>(chi.pitch),
-                        window(f, block.group, block.from + i, q, y, count),
-                        {sums.object ? sums.object + 2 * (k * plane + there) : nullptr, f.width,
-                         sums.probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
+        const Window w = window(f, block.group, block.from + i, q, y, count);
+        float* const object = onto.data ? onto.row(k) + 2 * block.x(i) : nullptr;
+        if (scattered_ && count > 1 && m == 0) {
+            ask_for_next(w.object, w.stride);
+            if (object) ask_for_next(object, w.stride);
+        }
+        level_.add_back(chi.row(q, 0), static_cast<std::ptrdiff_t>(chi.pitch), w,
+                        {object, w.stride, sums.probe ? work.probe.data() + 2 * (m * pixels + here) : nullptr,
                          sums.probe_weight && m == 0 ? work.probe_weight.data() + here : nullptr, false, false});
     }
 }
@@ -32,25 +44,30 @@ float Views::power(const Fields& fields, int y, int rows) {
     return level_.largest(power_.data() + at, rows * n_);
 }
 
-// Adds `power_` at the views of a row that lie from x0 to x1.
-void Views::weigh(const Block& block, const Fields& f, float* weight, int thread, int y, int x0, int x1) const {
+// Adds `power_` to a row of the object, at the views that lie from x0 to x1.
+void Views::weigh(const Block& block, const Fields& f, float* row, int thread, int y, int x0, int x1) const {
     for (const int i : work_[thread].touching.in_order) {
         const int left = std::max(0, block.x(i)), right = std::min(f.width, block.x(i) + n_);
         if (left >= x0 && left < x1)
             level_.add(power_.data() + static_cast<std::size_t>(y - block.y(i)) * n_ + (left - block.x(i)), right - left,
-                       weight + static_cast<std::size_t>(y) * f.width + left);
+                       row + left);
     }
 }
 
-// The same from 0, for all rows of this thread; gives the largest. Apart from the waves, since it then takes no part of
-// the cache from them, and a row stays in the first one.
-float Views::weigh_anew(const Block& block, const Fields& f, float* weight, int thread) {
+// The same from 0, in the thread's own row: it is made again where it is needed, for a grid of them would go through the
+// memory each time, and a row stays in the first cache.
+const float* Views::weights(const Block& block, const Fields& f, int thread, int y, int x0, int x1) {
+    float* const row = work_[thread].weights.data();
+    std::fill_n(row + x0, x1 - x0, 0.0f);
+    weigh(block, f, row, thread, y, x0, x1);
+    return row;
+}
+
+// The largest of this thread's rows.
+float Views::most_weight(const Block& block, const Fields& f, int thread) {
     float most = 0;
     runs(block, f, thread, [&](int y, int x0, int x1) {
-        float* const row = weight + static_cast<std::size_t>(y) * f.width + x0;
-        std::fill_n(row, x1 - x0, 0.0f);
-        weigh(block, f, weight, thread, y, x0, x1);
-        most = std::max(most, level_.largest(row, x1 - x0));
+        most = std::max(most, level_.largest(weights(block, f, thread, y, x0, x1) + x0, x1 - x0));
     });
     return most;
 }
@@ -72,7 +89,9 @@ void Views::add_weights(const Block& block, const Fields& f, const Sums& sums, i
     if (sums.probe_weight) object_power(block, f, thread);
     team.meet();
     if (sums.weight)
-        runs(block, f, thread, [&](int y, int x0, int x1) { weigh(block, f, sums.weight, thread, y, x0, x1); });
+        runs(block, f, thread, [&](int y, int x0, int x1) {
+            weigh(block, f, sums.weight + static_cast<std::size_t>(y) * f.width, thread, y, x0, x1);
+        });
     for (int r = from; sums.probe_weight && r < to; ++r)
         for (int i = 0; i < block.count; ++i)
             level_.add(light_.data() + static_cast<std::size_t>(block.y(i) + r) * f.width + block.x(i), n_,

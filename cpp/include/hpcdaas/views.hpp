@@ -109,6 +109,7 @@ private:
     struct Work;
     struct Block;
     struct Waves;
+    struct Rows;
     class Team;
 
     // The way of a view.
@@ -124,25 +125,30 @@ private:
     Misfit misfit(const FrameStack& frames, const Group& group, int view, const Fields& fields, Noise noise,
                   Work& work) const;
 
+    void ask_for_next(const float* here, std::ptrdiff_t width) const;
+
     // Over rows of the object.
     template <class Each>
     void runs(const Block& block, const Fields& fields, int thread, Each&& each);
-    void clear(const Fields& fields, float* object, int y, int x0, int x1) const;
-    void weigh(const Block& block, const Fields& fields, float* weight, int thread, int y, int x0, int x1) const;
-    float weigh_anew(const Block& block, const Fields& fields, float* weight, int thread);
+    Rows rows_of(float* object, const Fields& fields, int y) const;
+    void clear(const Rows& rows, int x0, int x1) const;
+    void weigh(const Block& block, const Fields& fields, float* row, int thread, int y, int x0, int x1) const;
+    const float* weights(const Block& block, const Fields& fields, int thread, int y, int x0, int x1);
+    float most_weight(const Block& block, const Fields& fields, int thread);
     void object_power(const Block& block, const Fields& fields, int thread);
     void add_weights(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team);
-    void add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& fields, const Sums& sums,
-             Work& work) const;
+    void add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& fields, const Rows& onto,
+             const Sums& sums, Work& work) const;
     template <class Each>
     void visit(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team, Each&& each);
     template <class Done>
-    void collect(const Block& block, const Fields& fields, const Sums& sums, int thread, Done&& done);
+    void collect(const Block& block, const Fields& fields, const Sums& sums, bool kept, int thread, Done&& done);
 
     template <class Each>
     Misfit all(const Group& group, const Fields& fields, const Sums& sums, float* stored, Each&& each);
     Misfit pie_one(const FrameStack& frames, const Block& block, const Fields& fields, const PieStep& step, Work& work);
-    void direct(const Fields& fields, const LsqStep& step, const Sums& sums, float most, int y, int x0, int x1);
+    void direct(const Fields& fields, const LsqStep& step, const Sums& sums, const float* weight, float most, int y, int x0,
+                int x1);
     std::array<double, 2> best_step(const Block& block, int i, const Fields& fields, const LsqStep& step) const;
     void begin(int slots);
     void begin_moves(const Fields& fields);
@@ -162,6 +168,7 @@ private:
     const Level& level_;
     int n_, probes_, objects_, modes_, threads_;
     int active_ = 1;      // threads of the call that is under way
+    bool scattered_ = false;  // its views follow each other anywhere on an object that is larger than a core's cache
     std::size_t pitch_;   // complex numbers from one line of a wave to the next
     std::size_t stride_;  // floats from one wave to the next
     bool far_;
@@ -169,7 +176,7 @@ private:
     std::vector<std::int8_t> bad_;  // [line][pitch] at the detector
     Buffer near_;                   // [column][pitch] of spectra
     FftLines rows_forward_, rows_backward_, columns_forward_, columns_backward_;
-    Buffer slots_, step_, weight_, probe_step_;
+    Buffer slots_, step_, probe_step_;
     Buffer power_, light_;  // Σ|P|² and Σ|O|² over modes
     std::vector<Work> work_;
 };
