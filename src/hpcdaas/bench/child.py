@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,12 +56,33 @@ def launcher(ranks: int) -> list[str]:
     return [found, "-n", str(ranks)]
 
 
+def started(command: Sequence[str], ranks: int, bound: bool) -> list[str]:
+    """Give what starts some ranks of a command; `bound`: each on a core of its own, as jobs are.
+
+    Raises
+    ------
+    HpcdaasError
+        If there is no mpiexec, or there are fewer cores.
+    """
+    if not bound:
+        return [*launcher(ranks), *command]
+    cores = sorted(os.sched_getaffinity(0))[:ranks]
+    if len(cores) < ranks:
+        raise HpcdaasError(f"There are {len(cores)} cores for {ranks} ranks.")
+    each = [["taskset", "--cpu-list", str(core), *command] for core in cores]
+    if ranks == 1:
+        return each[0]
+    mpiexec = launcher(ranks)[0]
+    return [mpiexec, *(word for i, one in enumerate(each) for word in ((":",) if i else ()) + ("-n", "1", *one))]
+
+
 def reconstruct(
-    scan: Path, out: Path, *arguments: str, cache: Path, environment: Mapping[str, str] = {}, ranks: int = 1
-) -> Child:
+    scan: Path, out: Path, *arguments: str, cache: Path, environment: Mapping[str, str] = {}, ranks: int = 1,
+    bound: bool = False,
+) -> Child:  # fmt: skip
     """Run ``hpcdaas reconstruct SCAN -o OUT --json …`` as processes of its own; OUT is removed before.
 
-    FFT plans are kept in `cache`, the catalogue lies beside OUT.
+    FFT plans are kept in `cache`, the catalogue lies beside OUT; for `ranks` and `bound` see `started`.
 
     Raises
     ------
@@ -71,10 +92,10 @@ def reconstruct(
     out.unlink(missing_ok=True)
     # an installed program has its bytecode; in an editable one the first run writes it
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    program = [*launcher(ranks), *COMMAND]
-    command = [*program, "reconstruct", str(scan), "-o", str(out), "--catalog", str(out.with_suffix(".db")), "--json"]
+    catalog = str(out.with_suffix(".db"))
+    command = [*COMMAND, "reconstruct", str(scan), "-o", str(out), "--catalog", catalog, "--json", *arguments]
     launched = subprocess.run(
-        [sys.executable, "-c", LAUNCHER, *command, *arguments],
+        [sys.executable, "-c", LAUNCHER, *started(command, ranks, bound)],
         stdout=subprocess.PIPE,
         env={**inherited, "XDG_CACHE_HOME": str(cache), **environment},
         text=True,
