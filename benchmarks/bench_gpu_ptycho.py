@@ -1,11 +1,14 @@
 """Iterations of ptychography on a GPU, against the bare transforms of the same views there.
 
 The floor is a pair of complex64 transforms of all views' waves as one batch of cuFFT's, in place. Object, probe, waves
-and frames are on the device. Before anything is measured, the results of some views are held against the C++ backend.
+and frames are on the device: in the primitives' runs, and in whole iterations of the algorithms as a recipe runs them.
+Before anything is measured, the results of some views are held against the C++ backend.
 """
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -14,10 +17,13 @@ from common import Goal, Report, Rounds, interleave, options
 from gpu_device import copy_task, find_gpu, timed_on
 from hpcdaas.backend.cpu import CpuBackend
 from hpcdaas.backend.views import Batch, Sums, ViewSetup
+from hpcdaas.bench.ptycho_job import Job, make_algorithm, simulation_job
 from hpcdaas.bench.views_job import DIFFERENCE_MAP, LSQ, ViewsJob, bounds, make_views
 
-GOALS = {"difference map": Goal(1.6, 1.25), "LSQ-ML": Goal(2.5, 1.8)}
 GROUP = 64
+#: Algorithms whose whole iterations are measured, with their parameters.
+WHOLE: dict[str, dict[str, Any]] = {"dm": {}, "lsqml": {"group": GROUP}}
+GOALS = {"difference map": Goal(1.6, 1.25), "LSQ-ML": Goal(2.5, 1.8), "dm": Goal(1.6, 1.25), "lsqml": Goal(2.5, 1.8)}
 #: Relative error against the C++ backend.
 ERROR = 1e-4
 
@@ -52,9 +58,9 @@ def add_errors(report: Report, job: ViewsJob, gpu: Any, setup: ViewSetup) -> Non
 def tasks(job: ViewsJob, gpu: Any, setup: ViewSetup) -> dict[str, Any]:
     """Give the iterations, and what they are held against."""
     device, views = gpu.device, gpu.views(setup)
-    object_, probe, waves = (device.put(a) for a in (job.object, job.probe, job.waves))
-    sums = Sums(*(device.put(a) for a in vars(Sums.zeros(job.object, job.probe)).values()))
-    count, moving, copy = len(job.batch), (object_.copy(), probe.copy()), waves.copy()
+    object_, probe, waves = (views.put(a) for a in (job.object, job.probe, job.waves))
+    sums = Sums.zeros(object_, probe)
+    moving, copy = (object_.copy(), probe.copy()), waves.copy()
     _, shuffled = job.parts()
     views.exit_waves(job.batch, object_, probe, waves)
 
@@ -71,7 +77,7 @@ def tasks(job: ViewsJob, gpu: Any, setup: ViewSetup) -> dict[str, Any]:
 
     found = {
         "difference map": difference_map,
-        "LSQ-ML": lambda: views.lsq(shuffled, bounds(count, GROUP), *moving, LSQ, None),
+        "LSQ-ML": lambda: views.lsq(shuffled, bounds(len(job.batch), GROUP), *moving, LSQ, None),
         "two transforms": transforms,
     }
     for run in found.values():
@@ -80,21 +86,38 @@ def tasks(job: ViewsJob, gpu: Any, setup: ViewSetup) -> dict[str, Any]:
     return found | {"a copy of all waves": copy_task(device, job.waves.nbytes)}
 
 
+def whole(job: Job, gpu: Any, modes: int) -> dict[str, Any]:
+    """Give whole iterations of runs that go on, past the first ones, which leave the probe as it is."""
+    tasks = {}
+    for name, parameters in WHOLE.items():
+        algorithm, number = make_algorithm(job.model(1, modes, gpu), name, **parameters), count()
+        for _ in range(3):
+            algorithm.iterate(next(number))
+        tasks[name] = timed_on(gpu.device, partial(_next, algorithm, number))
+    return tasks
+
+
+def _next(algorithm: Any, number: Any) -> None:
+    algorithm.iterate(next(number))
+
+
 def main() -> None:
     parser = options(__doc__ or "", repeats=7)
     given = parser.parse_args()
-    n, side = (32, 4) if given.quick else (256, 64)
+    n, side = (48, 4) if given.quick else (256, 64)
     settings = {"views": side * side, "n": n, "counts": "uint16", "step": "n/6", "LSQ-ML group": GROUP}
     report = Report("gpu_ptycho", settings)
     gpu = find_gpu(report, given)
     if gpu is None:
         return
     seconds: dict[str, list[float]] = {}
+    scan = simulation_job(side * side, n)
     for modes in (1, 4):
         job = make_views(n, side, modes)
         setup = ViewSetup(n, modes, 1, np.ones((n, n), bool))
         add_errors(report, job, gpu, setup)
-        rounds = interleave({f"{k}, {modes} modes": run for k, run in tasks(job, gpu, setup).items()}, given.repeats)
+        runs = tasks(job, gpu, setup) | whole(scan, gpu, modes)
+        rounds = interleave({f"{k}, {modes} modes": run for k, run in runs.items()}, given.repeats)
         for name, goal in GOALS.items():
             report.compare(rounds, f"{name}, {modes} modes", f"two transforms, {modes} modes", goal)
         report.compare(rounds, f"two transforms, {modes} modes", f"a copy of all waves, {modes} modes")

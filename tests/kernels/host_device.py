@@ -18,9 +18,12 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
+from device_array import DeviceArray
 
+from hpcdaas.backend.cuda import CudaBackend
 from hpcdaas.backend.cuda_device import BLOCK
 from hpcdaas.backend.cuda_kernels import folder, source
+from hpcdaas.backend.cuda_tomo import CudaTomo
 
 HERE = Path(__file__).parent
 ORDERS = {"forward": 0, "backward": 1, "random": 2}
@@ -37,10 +40,6 @@ FLAGS = [
     "-Wno-unknown-warning-option",
     f"-I{HERE}",
 ]
-
-
-class DeviceArray(np.ndarray):
-    """An array that kernels may be given."""
 
 
 @dataclass(frozen=True)
@@ -109,15 +108,22 @@ class HostDevice:
         Of the random order.
     cache, free : int
         Bytes of a cache and of memory that it says to have.
+
+    Attributes
+    ----------
+    crossed : list of int
+        Bytes of each copy from or to the host.
     """
 
     xp = np
+    name = "the host"
 
     def __init__(
         self, compiler: Compiler, order: str = "forward", seed: int = 0, cache: int = 1 << 16, free: int = 1 << 30
     ) -> None:
         self._compiler, self.order, self.seed, self.cache, self._free = compiler, order, seed, cache, free
         self._fences: list[tuple[np.ndarray, int]] = []
+        self.crossed: list[int] = []
 
     def free(self) -> int:
         return self._free
@@ -164,7 +170,7 @@ class HostDevice:
         size = int(np.prod(shape)) * dtype.itemsize
         raw = np.full(size + 2 * FENCE, 0xFF, np.uint8)
         self._fences = [*self._fences[-40:], (raw, size)]
-        return raw[FENCE : FENCE + size].view(dtype).reshape(shape).view(DeviceArray)
+        return DeviceArray(raw[FENCE : FENCE + size].view(dtype).reshape(shape))
 
     def zeros(self, shape: Any, dtype: Any) -> Any:
         out = self.empty(shape, dtype)
@@ -178,13 +184,14 @@ class HostDevice:
         if self.is_here(array):
             return array
         out = self.empty(array.shape, array.dtype)
-        out[...] = array
+        out.memory[...] = array
+        self.crossed.append(array.nbytes)
         return out
 
     def get(self, array: Any, out: np.ndarray) -> None:
         assert self.is_here(array)
-        assert not self.is_here(out)
-        out[...] = array
+        out[...] = array.memory
+        self.crossed.append(out.nbytes)
 
     def coming(self, pieces: Iterable[np.ndarray]) -> Iterator[Any]:
         for piece in pieces:
@@ -195,9 +202,16 @@ class HostDevice:
         assert array.flags.c_contiguous
         over = tuple(range(-axes, 0))
         if inverse:
-            array[...] = scipy.fft.ifftn(np.asarray(array), axes=over, norm="forward")
+            array.memory[...] = scipy.fft.ifftn(array.memory, axes=over, norm="forward")
         else:
-            array[...] = scipy.fft.fftn(np.asarray(array), axes=over)
+            array.memory[...] = scipy.fft.fftn(array.memory, axes=over)
+
+
+class HostBackend(CudaBackend):
+    """The backend as it is on a GPU, with the kernels on the host."""
+
+    def __init__(self, device: HostDevice) -> None:
+        self.threads, self.device, self.tomo = 1, device, CudaTomo(device)
 
 
 def hold(given: Any, kind: str) -> Any:
@@ -209,7 +223,7 @@ def hold(given: Any, kind: str) -> Any:
         assert given.flags.c_contiguous, "an array that is not contiguous"
         found = "u1" if given.dtype == np.bool_ else given.dtype.str[1:]
         assert f"*{found}" == kind, f"{given.dtype} for {kind}"
-        return ctypes.c_void_p(given.ctypes.data)
+        return ctypes.c_void_p(given.memory.ctypes.data)
     assert isinstance(given, np.generic), f"a number of Python's for {kind}"
     assert given.dtype.str[1:] == kind, f"{given.dtype} for {kind}"
     return np.ctypeslib.as_ctypes_type(given.dtype)(given.item())

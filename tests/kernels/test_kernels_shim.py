@@ -32,7 +32,7 @@ def test_a_missing_barrier_shows(compiler, step):
             device = HostDevice(compiler, order)
             there, out = device.put(values), device.empty(512, np.float32)
             device.launch(device.kernel("neighbours", STEP=step, **macros), (2,), there, out)
-            right[order, bool(macros)] = np.array_equal(out, expected)
+            right[order, bool(macros)] = np.array_equal(out.get(), expected)
     assert all(right[order, True] for order in ORDERS)
     assert not right["random", False]
     assert not right["forward" if step > 0 else "backward", False]
@@ -51,8 +51,8 @@ def test_collectives_of_a_warp(compiler, order):
         warps[:, lane ^ 9], warps[:, 0 * lane], np.repeat((warps % 3 == 0).sum(axis=1)[:, None], 32, axis=1),
     ]  # fmt: skip
     for found, wanted in zip(out, expected, strict=True):
-        np.testing.assert_array_equal(found, wanted.ravel())
-    assert total == values.sum()
+        np.testing.assert_array_equal(found.get(), wanted.ravel())
+    assert total.item() == values.sum()
 
 
 def test_threads_that_wait_for_ever_are_reported(compiler):
@@ -61,7 +61,7 @@ def test_threads_that_wait_for_ever_are_reported(compiler):
         device.launch(device.kernel("stuck"), (1,), device.empty(1, np.int32))
     out = device.empty(256, np.float32)
     device.launch(device.kernel("neighbours", BARRIER=1), (1,), device.zeros(256, np.float32), out)
-    assert not out.any()  # and the next kernel runs
+    assert not out.get().any()  # and the next kernel runs
 
 
 @pytest.mark.parametrize(

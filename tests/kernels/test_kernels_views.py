@@ -42,27 +42,28 @@ def test_arrays_of_the_device_are_worked_on_where_they_are(compiler):
     case, device = Case(n=20, probes=2), HostDevice(compiler)
     views = CudaViews(device, case.setup)
     object_, probe, waves = device.put(case.object), device.put(case.probe), device.put(case.waves)
-    sums = Sums(*(device.put(a) for a in vars(Sums.zeros(case.object, case.probe)).values()))
+    sums = Sums.zeros(object_, probe)
     here = Sums.zeros(case.object, case.probe)
     for psi, totals, fields in ((waves, sums, (object_, probe)), (case.waves, here, (case.object, case.probe))):
         views.project(case.batch, *fields, psi, (-0.9, 1.0, 1.9), totals)
         views.overlap(case.batch, *fields, psi, totals)
-    np.testing.assert_array_equal(waves, case.waves)
-    np.testing.assert_array_equal(sums.object, here.object)
-    np.testing.assert_array_equal(sums.probe_weight, here.probe_weight)
+    np.testing.assert_array_equal(waves.get(), case.waves)
+    np.testing.assert_array_equal(sums.object.get(), here.object)
+    np.testing.assert_array_equal(sums.probe_weight.get(), here.probe_weight)
 
 
 class HalfAway:
     """The views of a group are shared with another rank, whose sums are known."""
 
-    def __init__(self, case, bounds, first, others):
+    def __init__(self, device, case, bounds, first, others):
+        self._device = device
         self.near, self.all = case.batch.corners[first:], [len(case.batch)]
         self.bounds, self._others = [0, len(self.near)], others
 
     def sums(self, group, object_, probe, probe_weight, light):
         for name, array in (("object", object_), ("probe", probe), ("probe_weight", probe_weight)):
             if array is not None:
-                array += getattr(self._others, name)
+                array += self._device.put(getattr(self._others, name))
         return light
 
     def steps(self, group, object_step, probe_step):
@@ -72,13 +73,14 @@ class HalfAway:
 def test_views_of_other_ranks_count(compiler):
     """The sums of a group of which another rank has the other half are those of the whole group."""
     case = Case(n=16, views=8, probes=2)
-    views, count, half = CudaViews(HostDevice(compiler), case.setup), 8, 5
+    device, count, half = HostDevice(compiler), 8, 5
+    views = CudaViews(device, case.setup)
     b = case.batch
     theirs = Sums.zeros(case.object, case.probe)
     views.gradient(type(b)(b.frames, b.frame[half:], b.corners[half:]), *case.fields(), "amplitude", theirs)
     mine = type(b)(b.frames, b.frame[:half], b.corners[:half])
     step, results = PieStep(0.3, 0.8, 0.9, 0.5), []
-    for batch, beside in ((b, None), (mine, HalfAway(case, [0, count], half, theirs))):
+    for batch, beside in ((b, None), (mine, HalfAway(device, case, [0, count], half, theirs))):
         object_, probe = case.fields()
         views.pie(batch, [0, len(batch)], object_, probe, step, beside)
         results.append((object_, probe))

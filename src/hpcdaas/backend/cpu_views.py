@@ -17,6 +17,7 @@ from hpcdaas.backend.views import (
     LsqStep,
     Misfit,
     Noise,
+    OnHost,
     PieStep,
     Sums,
     Touched,
@@ -24,7 +25,7 @@ from hpcdaas.backend.views import (
 )
 
 
-class CpuViews:
+class CpuViews(OnHost):
     """See `hpcdaas.backend.views.Views`.
 
     Parameters

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpcdaas.backend.cuda_device import F32, F64, I32, Device, tiles
-from hpcdaas.backend.cuda_pieces import Fields, Misfits, Piece, Windows
-from hpcdaas.backend.views import Batch, Beside, LsqStep, Sums
+from hpcdaas.backend.cuda_pieces import Fields, Misfits, Piece, Placed, Windows
+from hpcdaas.backend.views import Beside, LsqStep, Sums
 
 if TYPE_CHECKING:
     from hpcdaas.backend.cuda_views import CudaViews
@@ -27,8 +27,8 @@ class Room:
         Where object and weight were written.
     largest : array, (tile,), float32
         The largest weight there.
-    free : int
-        Bytes of the device that were free when the call began.
+    changes : int
+        Bytes that χ of the group may take.
     """
 
     object: Any
@@ -37,12 +37,12 @@ class Room:
     probe_weight: Any
     touched: Any
     largest: Any
-    free: int
+    changes: int
 
     @classmethod
-    def make(cls, device: Device, fields: Fields, object_: bool, probe: bool, weight: bool = True) -> Room:
+    def make(cls, views: CudaViews, fields: Fields, object_: bool, probe: bool, weight: bool = True) -> Room:
         """Make room; `weight`: for the probe's."""
-        edge = fields.probe.shape[-1]
+        device, edge = views._device, fields.probe.shape[-1]
         spots = (tiles(fields.shape[0]) + 1) * (tiles(fields.shape[1]) + 1)
         return cls(
             device.zeros(fields.object.shape, np.complex64) if object_ else None,
@@ -51,7 +51,7 @@ class Room:
             device.zeros((edge, edge), F32) if probe and weight else None,
             device.zeros(spots, np.uint8),
             device.zeros(spots, F32),
-            device.free(),
+            views.room_for_changes(),
         )
 
     @property
@@ -87,24 +87,23 @@ class Group:
         self._kept: list[tuple[Piece, Any]] | None = None
         self._windows: Windows
 
-    def collect(self, batch: Batch, first: int, last: int, misfits: Misfits) -> None:
+    def collect(self, own: Placed, misfits: Misfits) -> None:
         """Make χ and sums of its views."""
-        own = Batch(batch.frames, batch.frame[first:last], batch.corners[first:last])
-        self._batch, views, room = own, self._views, self._room
-        self._windows = self._all_windows(own.corners)
+        self._own, views, room = own, self._views, self._room
+        self._windows = self._all_windows(own)
         for array in (room.probe, room.probe_weight):
             if array is not None:
                 array.fill(0)
-        if 4 * len(own) * views.wave_bytes <= room.free:
+        if len(own) * views.wave_bytes <= room.changes:
             self._keep(own, misfits)
         else:
             self._pass_by(own, misfits)
 
-    def _keep(self, own: Batch, misfits: Misfits) -> None:
+    def _keep(self, own: Placed, misfits: Misfits) -> None:
         """Keep χ of all views: the sums are written at once."""
         views, room, fields = self._views, self._room, self._fields
         chi, done, self._kept = views.work(len(own)), 0, []
-        for piece in views.pieces(own, fields):
+        for piece in views.pieces(own):
             part = chi[done : done + len(piece)]
             views.changes(piece, fields, "amplitude", part, misfits)
             self._kept.append((piece, part))
@@ -115,13 +114,13 @@ class Group:
         if spots and room.weight is not None:
             self._light = self._device.xp.max(room.largest[:spots], keepdims=True)
 
-    def _pass_by(self, own: Batch, misfits: Misfits) -> None:
+    def _pass_by(self, own: Placed, misfits: Misfits) -> None:
         """Add up χ a piece at a time: where the group has more views than there is memory for."""
         views, room, fields = self._views, self._room, self._fields
         for array in (room.object, room.weight):
             if array is not None:
                 array.fill(0)
-        for piece in views.pieces(own, fields):
+        for piece in views.pieces(own):
             chi = views.work(len(piece))
             views.changes(piece, fields, "amplitude", chi, misfits)
             views.add_object(piece.windows, fields, chi, None, room.on_object)
@@ -133,29 +132,20 @@ class Group:
         if room.weight is not None:
             self._light = self._device.xp.max(room.weight, keepdims=True)
 
-    def _all_windows(self, own: Any) -> Windows:
-        corners = own
-        if self._beside:
-            a, b = self._beside.bounds[self._number : self._number + 2]
-            corners = np.concatenate([own, self._beside.near[a:b]])
-        return Windows.make(self._device, corners, self._views.setup.n, self._fields.shape, len(own))
+    def _all_windows(self, own: Placed) -> Windows:
+        n = self._views.setup.n
+        if self._beside is None:
+            return own.windows(n)
+        a, b = self._beside.bounds[self._number : self._number + 2]
+        corners = np.concatenate([own.batch.corners, self._beside.near[a:b]])
+        return Windows.make(self._device, corners, n, own.shape, len(own))
 
     def complete(self) -> None:
-        """Complete the sums with what other ranks have of the group: through the host."""
+        """Complete the sums with what other ranks have of the group."""
         if self._beside is None:
             return
-        room = self._room
-        there = (room.object, room.probe, room.probe_weight)
-        here = [None if array is None else np.empty(array.shape, array.dtype) for array in there]
-        for array, copy in zip(there, here, strict=True):
-            if copy is not None:
-                self._device.get(array, copy)
-        object_, probe, probe_weight = here
-        light = self._beside.sums(self._number, object_, probe, probe_weight, float(self._light.reshape(-1)[0]))
-        for array, copy in zip(there, here, strict=True):
-            if copy is not None:
-                array[...] = self._device.put(copy)
-        self._light.fill(light)
+        room, light = self._room, float(self._light.reshape(-1)[0])
+        self._light.fill(self._beside.sums(self._number, room.object, room.probe, room.probe_weight, light))
 
     def complete_steps(self, along: Any) -> Any:
         """Add up what all ranks say of the steps, (2,) on the device."""
@@ -203,7 +193,7 @@ class Group:
             *(I32(size) for size in room.object.shape), I32(top), I32(left), room.touched, *total,
         )  # fmt: skip
 
-    def steps(self, batch: Batch, step: LsqStep) -> Any:
+    def steps(self, step: LsqStep) -> Any:
         """Add up the best steps of its views, (2,) on the device."""
         total = self._device.zeros(2, F64)
         for piece, chi in self._changes():
@@ -214,7 +204,7 @@ class Group:
         if self._kept is not None:
             yield from self._kept
             return
-        for piece in self._views.pieces(self._batch, self._fields):
+        for piece in self._views.pieces(self._own):
             chi = self._views.work(len(piece))
             known = Misfits(self._device, len(piece), self._views.setup.n)
             self._views.changes(piece, self._fields, "amplitude", chi, known)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.backend.cuda_device import F32, F64, I32, TILE, Device, tiles
+from hpcdaas.backend.cuda_memory import Memory
 from hpcdaas.backend.views import Batch, Int32, Misfit
 
 #: What counts are called in kernels.
@@ -78,6 +79,62 @@ def box_of(corners: Int32, n: int, shape: tuple[int, int]) -> tuple[int, int, in
 
 
 @dataclass(frozen=True)
+class Placed:
+    """Views whose places are on the device, too.
+
+    Attributes
+    ----------
+    batch : Batch
+    shape : tuple of int
+        Rows and columns of the object.
+    corners, frame, slot : array
+        As in the batch, on the device.
+    """
+
+    batch: Batch
+    shape: tuple[int, int]
+    corners: Any
+    frame: Any
+    slot: Any
+
+    @classmethod
+    def make(cls, device: Device, batch: Batch, n: int, shape: tuple[int, int], frames: bool) -> Placed:
+        """Check places, and frame numbers where there are frames, and take them to the device.
+
+        Raises
+        ------
+        ValueError
+            If a window reaches beyond the object, or a frame isn't there.
+        """
+        corners, number, slot = (
+            None if array is None else np.ascontiguousarray(array, np.int32)
+            for array in (batch.corners, batch.frame, batch.slot)
+        )
+        assert corners is not None
+        assert number is not None
+        if len(corners) and (corners.min() < 0 or (corners.max(axis=0) + n > shape).any()):
+            raise ValueError("a view reaches beyond the object")
+        if frames and len(batch) and (number.min() < 0 or number.max() >= len(batch.frames)):
+            raise ValueError("a frame is out of range")
+        own = Batch(batch.frames, number, corners, slot)
+        return cls(own, shape, *(None if array is None else device.put(array) for array in (corners, number, slot)))
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    def part(self, first: int, last: int) -> Placed:
+        """Give some of them."""
+        b, some = self.batch, slice(first, last)
+        batch = Batch(b.frames, b.frame[some], b.corners[some], None if b.slot is None else b.slot[some])
+        slot = None if self.slot is None else self.slot[some]
+        return Placed(batch, self.shape, self.corners[some], self.frame[some], slot)
+
+    def windows(self, n: int) -> Windows:
+        """Give their windows."""
+        return Windows(self.corners, len(self), box_of(self.batch.corners, n, self.shape))
+
+
+@dataclass(frozen=True)
 class Piece:
     """Some views.
 
@@ -138,8 +195,8 @@ class Frames:
     Frames are not altered while they are used: who has others has another array.
     """
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
+    def __init__(self, device: Device, memory: Memory) -> None:
+        self._device, self._memory = device, memory
         self._known: Any = lambda: None
         self._there: Any = None
 
@@ -149,10 +206,11 @@ class Frames:
             return frames
         if self._known() is frames:
             return self._there
-        self._there = None
-        if 2 * frames.nbytes > self._device.free():
-            return None
-        self._there, self._known = self._device.put(_stored(frames)), weakref.ref(frames)
+        self._there, self._known = None, lambda: None
+        self._there = self._memory.room(frames.shape, _stored(frames[:0]).dtype)
+        if self._there is not None:
+            self._memory.fill(self._there, _stored(frames))
+            self._known = weakref.ref(frames)
         return self._there
 
     def come(self, frames: NDArray[Any], wanted: list[Int32]) -> Iterator[tuple[Any, bool]]:
@@ -170,32 +228,17 @@ def _stored(frames: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(frames if known else frames.astype(np.float32))
 
 
-def pieces(
-    device: Device, batch: Batch, n: int, shape: tuple[int, int], at_once: int, frames: Frames | None
-) -> Iterator[Piece]:
-    """Cut views into pieces.
-
-    Raises
-    ------
-    ValueError
-        If a window reaches beyond the object, or a frame isn't there.
-    """
-    corners = np.ascontiguousarray(batch.corners, np.int32)
-    if len(corners) and (corners.min() < 0 or (corners.max(axis=0) + n > shape).any()):
-        raise ValueError("a view reaches beyond the object")
-    if frames and len(batch) and (batch.frame.min() < 0 or batch.frame.max() >= len(batch.frames)):
-        raise ValueError("a frame is out of range")
-    edges = [(first, min(first + at_once, len(batch))) for first in range(0, len(batch), at_once)]
-    number, slots = batch.frame.astype(np.int32), batch.slot
-    coming = frames.come(batch.frames, [number[a:b] for a, b in edges]) if frames else ((None, True) for _ in edges)
-    there = [device.put(array) for array in (corners, number)] if edges else []
-    slot = device.put(np.ascontiguousarray(slots, np.int32)) if slots is not None and edges else None
-    for (a, b), (stack, whole) in zip(edges, coming, strict=True):
+def pieces(device: Device, placed: Placed, n: int, at_once: int, frames: Frames | None) -> Iterator[Piece]:
+    """Cut views into pieces; without frames where none are needed."""
+    cut = [placed.part(first, first + at_once) for first in range(0, len(placed), at_once)]
+    wanted = [part.batch.frame for part in cut]
+    coming = frames.come(placed.batch.frames, wanted) if frames else ((None, True) for _ in cut)
+    for part, (stack, whole) in zip(cut, coming, strict=True):
         yield Piece(
-            Windows(there[0][a:b], b - a, box_of(corners[a:b], n, shape)),
+            part.windows(n),
             stack,
             COUNTS[stack.dtype.str[1:]] if stack is not None else "",
-            there[1][a:b] if whole else device.put(np.arange(b - a, dtype=np.int32)),
-            slot[a:b] if slot is not None else None,
-            slots[a:b] if slots is not None else None,
+            part.frame if whole else device.put(np.arange(len(part), dtype=np.int32)),
+            part.slot,
+            part.batch.slot,
         )

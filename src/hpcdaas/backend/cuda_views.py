@@ -11,10 +11,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpcdaas.backend.cuda_device import F32, F64, I32, Device, Lent, tiles
 from hpcdaas.backend.cuda_groups import Group, Room
-from hpcdaas.backend.cuda_pieces import Fields, Frames, Misfits, Piece, Windows, pieces
+from hpcdaas.backend.cuda_memory import Memory
+from hpcdaas.backend.cuda_pieces import Fields, Frames, Misfits, Piece, Placed, Windows, pieces
+from hpcdaas.backend.cuda_touched import DeviceTouched
 from hpcdaas.backend.views import (
     Batch,
     Beside,
@@ -45,23 +48,39 @@ class CudaViews:
     """
 
     def __init__(self, device: Device, setup: ViewSetup) -> None:
-        self.setup, self._device = setup, device
+        self.setup, self._device, self._memory = setup, device, Memory(device)
         self.modes = setup.probes * setup.objects
         self._macros = {"PROBES": setup.probes, "OBJECTS": setup.objects}
         self._good = device.put(np.ascontiguousarray(setup.good).astype(np.uint8))
         self._near = None if setup.near is None else device.put(np.ascontiguousarray(setup.near, np.complex64))
         self._limit = F32(min(setup.limit, float(np.finfo(np.float32).max)))
-        self._frames = Frames(device)
+        self._frames = Frames(device, self._memory)
         self.wave_bytes = 8 * self.modes * setup.n**2
         self.at_once = min(max(1, device.cache // (2 * self.wave_bytes)), GRID // self.modes)
         self._waves = device.empty((0, self.modes, setup.n, setup.n), np.complex64)
+
+    def put(self, array: NDArray[Any]) -> Any:
+        """See `hpcdaas.backend.views.Views.put`."""
+        return self._memory.put(array)
+
+    def get(self, array: Any) -> NDArray[Any]:
+        """See `hpcdaas.backend.views.Views.get`."""
+        return self._memory.get(array)
+
+    def reserve(self, size: int) -> None:
+        """See `hpcdaas.backend.views.Views.reserve`."""
+        self._memory.reserve(size)
+
+    def waves(self, count: int, saved: Complex64 | None = None) -> Any:
+        """See `hpcdaas.backend.views.Views.waves`."""
+        return self._memory.waves(self.setup, count, saved)
 
     def gradient(self, batch: Batch, object_: Complex64, probe: Complex64, noise: Noise, sums: Sums) -> Misfit:
         """See `hpcdaas.backend.views.Views.gradient`."""
         misfits = Misfits(self._device, len(batch), self.setup.n)
         with Lent(self._device) as lent:
             fields, there = Fields(lent.read(object_), lent.read(probe)), lent_sums(lent, sums)
-            for piece in self.pieces(batch, fields):
+            for piece in self.pieces(self.place(batch, fields)):
                 chi = self.work(len(piece))
                 self.changes(piece, fields, noise, chi, misfits)
                 self._add(piece.windows, fields, chi, None, there)
@@ -72,7 +91,7 @@ class CudaViews:
         misfits = Misfits(self._device, len(batch), self.setup.n)
         with Lent(self._device) as lent:
             fields = Fields(lent.read(object_), lent.read(probe))
-            for piece in self.pieces(batch, fields):
+            for piece in self.pieces(self.place(batch, fields)):
                 waves = self.work(len(piece))
                 self._depart(piece.windows, fields, waves)
                 self._detect(piece, waves, noise, misfits, writes=False)
@@ -87,7 +106,7 @@ class CudaViews:
         misfits = Misfits(self._device, len(batch), self.setup.n)
         with Lent(self._device) as lent:
             fields, there = Fields(lent.read(object_), lent.read(probe)), lent_sums(lent, sums)
-            for piece in self.pieces(batch, fields):
+            for piece in self.pieces(self.place(batch, fields)):
                 psi, slot, back = self._stored(piece, waves, lent), piece.slot, self.work(len(piece))
                 if not self._device.is_here(waves):
                     slot = None
@@ -105,7 +124,7 @@ class CudaViews:
         """See `hpcdaas.backend.views.Views.exit_waves`."""
         with Lent(self._device) as lent:
             fields = Fields(lent.read(object_), lent.read(probe))
-            for piece in self.pieces(batch, fields, frames=False):
+            for piece in self.pieces(self.place(batch, fields, frames=False), frames=False):
                 here = self._device.is_here(waves)
                 out = waves if here else self.work(len(piece))
                 self._depart(piece.windows, fields, out, to=piece.slot if here else None)
@@ -115,7 +134,7 @@ class CudaViews:
         """See `hpcdaas.backend.views.Views.overlap`."""
         with Lent(self._device) as lent:
             fields, there = Fields(lent.read(object_), lent.read(probe)), lent_sums(lent, sums)
-            for piece in self.pieces(batch, fields, frames=False):
+            for piece in self.pieces(self.place(batch, fields, frames=False), frames=False):
                 psi = self._stored(piece, waves, lent)
                 self._add(piece.windows, fields, psi, piece.slot if self._device.is_here(waves) else None, there)
 
@@ -128,10 +147,11 @@ class CudaViews:
         misfits = Misfits(self._device, len(batch), self.setup.n)
         with Lent(self._device) as lent:
             fields = Fields(lent.change(object_), lent.change(probe))
-            room = Room.make(self._device, fields, bool(step.object_step), bool(step.probe_step))
-            for number in range(len(bounds) - 1):
+            room = Room.make(self, fields, bool(step.object_step), bool(step.probe_step))
+            placed = self.place(batch, fields)
+            for number, (first, last) in enumerate(pairwise(bounds)):
                 group = Group(self, fields, room, number, beside)
-                group.collect(batch, bounds[number], bounds[number + 1], misfits)
+                group.collect(placed.part(first, last), misfits)
                 group.complete()
                 if step.object_step:
                     group.move_object(step.object_step, step.object_alpha)
@@ -149,17 +169,17 @@ class CudaViews:
         with Lent(self._device) as lent:
             fields = Fields(lent.change(object_), lent.change(probe))
             there = None if sums is None else lent_sums(lent, sums)
-            room = Room.make(self._device, fields, step.move_object or sums is not None, step.move_probe, weight=False)
-            for number in range(len(bounds) - 1):
-                first, last = bounds[number], bounds[number + 1]
+            room = Room.make(self, fields, step.move_object or sums is not None, step.move_probe, weight=False)
+            placed = self.place(batch, fields)
+            for number, (first, last) in enumerate(pairwise(bounds)):
                 group = Group(self, fields, room, number, beside)
-                group.collect(batch, first, last, misfits)
+                group.collect(placed.part(first, last), misfits)
                 count = beside.all[number] if beside else last - first
                 if room.probe is not None:
                     room.probe *= F32(1 / count)
                 group.complete()
                 group.direct(step.damping, there)
-                found = group.steps(batch, step)
+                found = group.steps(step)
                 steps += found
                 along = group.complete_steps(found / count)
                 if step.move_object and there is None:
@@ -170,18 +190,22 @@ class CudaViews:
             return LsqFound(misfits.total(), *(x / views for x in steps.tolist()))
 
     def touched(self, corners: Int32, box: tuple[int, int, int, int]) -> Touched:
-        """See `hpcdaas.backend.views.Views.touched`; for fields on the host, from where they go to other ranks."""
-        from hpcdaas import _core
-
-        found: Touched = _core.Touched(corners, self.setup.n, box)
-        return found
+        """See `hpcdaas.backend.views.Views.touched`; for fields on the device."""
+        return DeviceTouched(self._device, corners, self.setup.n, box)
 
     # What groups need, too.
 
-    def pieces(self, batch: Batch, fields: Fields, frames: bool = True) -> Iterator[Piece]:
-        """Give the views of a batch, a cache full at once."""
-        found = self._frames if frames else None
-        return pieces(self._device, batch, self.setup.n, fields.shape, self.at_once, found)
+    def place(self, batch: Batch, fields: Fields, frames: bool = True) -> Placed:
+        """Take the places of a batch to the device."""
+        return Placed.make(self._device, batch, self.setup.n, fields.shape, frames)
+
+    def pieces(self, placed: Placed, frames: bool = True) -> Iterator[Piece]:
+        """Give views, a cache full at once."""
+        return pieces(self._device, placed, self.setup.n, self.at_once, self._frames if frames else None)
+
+    def room_for_changes(self) -> int:
+        """Count the bytes that χ of a group may take: half of what is left, since it takes the place of another."""
+        return (self._memory.left() + int(self._waves.nbytes)) // 2
 
     def work(self, count: int) -> Any:
         """Give room for the waves of some views; the same at each call."""

@@ -18,6 +18,7 @@ from hpcdaas.backend.views import (
     LsqStep,
     Misfit,
     Noise,
+    OnHost,
     PieStep,
     Sums,
     Touched,
@@ -31,7 +32,7 @@ Float64 = NDArray[np.float64]
 BACKGROUND = 0.1
 
 
-class ReferenceViews:
+class ReferenceViews(OnHost):
     """See `hpcdaas.backend.views.Views`: readable and slow.
 
     Parameters

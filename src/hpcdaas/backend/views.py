@@ -107,18 +107,20 @@ class Sums:
     @classmethod
     def zeros(cls, object_: Complex64, probe: Complex64, move_object: bool = True, move_probe: bool = True) -> Sums:
         """Give sums of 0 for an object (mode, y, x) and a probe (mode, n, n)."""
-        return cls(
-            np.zeros_like(object_) if move_object else None,
-            np.zeros(object_.shape[1:], np.float32) if move_object else None,
-            np.zeros_like(probe) if move_probe else None,
-            np.zeros(probe.shape[1:], np.float32) if move_probe else None,
-        )
+        return cls(*_zeros(object_, move_object), *_zeros(probe, move_probe))
 
     def clear(self) -> None:
         """Make all sums 0."""
         for array in (self.object, self.weight, self.probe, self.probe_weight):
             if array is not None:
                 array.fill(0)
+
+
+def _zeros(field: Complex64, wanted: bool) -> tuple[Complex64 | None, Float32 | None]:
+    """Give a sum and a weight of 0 for a field, in its memory."""
+    if not wanted:
+        return None, None
+    return np.zeros_like(field), np.zeros_like(field, shape=field.shape[1:], dtype=np.float32)
 
 
 class PieStep(NamedTuple):
@@ -150,6 +152,8 @@ class LsqFound(NamedTuple):
 class Beside(Protocol):
     """The other ranks of a run: what their views do to this rank's part of the object, and a word with them.
 
+    Sums are in the primitives' memory.
+
     Attributes
     ----------
     near : ndarray, (view, 2), int32
@@ -176,7 +180,7 @@ class Beside(Protocol):
 
 
 class Touched(Protocol):
-    """The pixels of a field that some windows touch, as far as they lie in a box.
+    """The pixels of a field in the primitives' memory that some windows touch, as far as they lie in a box.
 
     Attributes
     ----------
@@ -196,9 +200,39 @@ class Touched(Protocol):
 
 
 class Views(Protocol):
-    """The primitives. Object (mode, y, x) and probe (mode, n, n) are complex64."""
+    """The primitives. Object (mode, y, x) and probe (mode, n, n) are complex64.
+
+    They work in a memory of their own, which may be a device's: `put` brings fields there, and they stay. NumPy's
+    functions work on arrays of any memory, but on those of one alone at once, and make new ones from one that is
+    there (``np.zeros_like``). Arrays of the host are taken, too, and copied at every call.
+    """
 
     setup: ViewSetup
+
+    def put(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Give an array in the primitives' memory; one that is there is given as it is."""
+        ...
+
+    def get(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Give an array in the host's memory; one that is there is given as it is."""
+        ...
+
+    def reserve(self, size: int) -> None:
+        """Keep bytes of the primitives' memory free for fields that are put there or made of them.
+
+        Raises
+        ------
+        InputError
+            If there are not as many.
+        """
+        ...
+
+    def waves(self, count: int, saved: Complex64 | None = None) -> Complex64:
+        """Give room for the exit waves of some views, (slot, mode, n, n), where they are best kept.
+
+        `saved` are waves of the host: they are in it then.
+        """
+        ...
 
     def gradient(self, batch: Batch, object_: Complex64, probe: Complex64, noise: Noise, sums: Sums) -> Misfit:
         """Add up what the detector asks for: χ = F⁻¹[f·Ψ], f of `kernels/element.h`, 0 at pixels that aren't used."""
@@ -251,3 +285,29 @@ class Views(Protocol):
     def touched(self, corners: Int32, box: tuple[int, int, int, int]) -> Touched:
         """Give the pixels that windows at `corners` (view, 2) touch in a box: (top, bottom, left, right), as slices."""
         ...
+
+
+class OnHost:
+    """The memory of primitives that work in the host's: nothing is copied. See `Views`."""
+
+    setup: ViewSetup
+
+    def put(self, array: NDArray[Any]) -> NDArray[Any]:
+        """See `Views.put`."""
+        return array
+
+    def get(self, array: NDArray[Any]) -> NDArray[Any]:
+        """See `Views.get`."""
+        return array
+
+    def reserve(self, size: int) -> None:
+        """See `Views.reserve`: the plan of a run has counted the host's memory."""
+
+    def waves(self, count: int, saved: Complex64 | None = None) -> Complex64:
+        """See `Views.waves`."""
+        return room_for_waves(self.setup, count) if saved is None else saved
+
+
+def room_for_waves(setup: ViewSetup, count: int) -> Complex64:
+    """Give memory of the host for the exit waves of some views, (slot, mode, n, n)."""
+    return np.empty((count, setup.probes * setup.objects, setup.n, setup.n), np.complex64)

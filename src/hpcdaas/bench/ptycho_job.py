@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas import ptycho
+from hpcdaas.backend import Backend
 from hpcdaas.backend.cpu import CpuBackend, available_threads
 from hpcdaas.backend.views import ViewSetup
 from hpcdaas.io import open_scan
@@ -41,7 +42,7 @@ class Found:
     @classmethod
     def of(cls, model: Model) -> Found:
         """Give a model's first object mode."""
-        return cls(model.object[0].copy(), model.geometry.places)
+        return cls(model.views.get(model.object[0]).copy(), model.geometry.places)
 
     @classmethod
     def of_result(cls, path: Path) -> Found:
@@ -83,13 +84,13 @@ class Job:
         object_, probe = step.apply(self.scan, self.cut, self.geometry, given)
         return object_, probe
 
-    def model(self, threads: int, modes: int = 1) -> Model:
-        """Make a model of all views, at its start."""
+    def model(self, threads: int, modes: int = 1, backend: Backend | None = None) -> Model:
+        """Make a model of all views, at its start; without a backend, for the C++ one."""
         object_, probe = self.start(modes)
         near = transfer(self.scan, self.cut.n, self.geometry.pixel)
         setup = ViewSetup(self.cut.n, modes, 1, self.cut.good, self.cut.limit, near)
         source = Source(self.scan, self.cut, self.geometry.corners)
-        return Model.start(object_, probe, self.geometry, source, CpuBackend(threads).views(setup))
+        return Model.start(object_, probe, self.geometry, source, (backend or CpuBackend(threads)).views(setup))
 
     def write_for_peers(self, path: Path, most_modes: int) -> None:
         """Write what other programs start from: counts in their type, their mask, places, and probes ``probe1, …``.

@@ -65,7 +65,7 @@ class Chain:
         saved: Mapping[str, Any] | None,
     ) -> None:  # fmt: skip
         self.stages, self._partial, self._content = stages, partial, dict(content)
-        self._first_object = model.object.copy()
+        self._first_object = model.views.get(model.object.copy())
         self._models = {"": model}
         self._tile, self._comm = model.tile, model.tile.comm
         self._rows: list[dict[str, float]] = []
@@ -82,7 +82,7 @@ class Chain:
         if part not in self._models:
             whole = self._models[""]
             half = whole.part(whole.order["ab".index(part) :: 2])
-            half.object = self._first_object.copy()
+            half.object = whole.views.put(self._first_object.copy())
             self._models[part] = half
         return self._models[part]
 
@@ -108,6 +108,7 @@ class Chain:
 
     def _iterate(self, stage: Stage, watcher: Watcher) -> Iterator[int]:
         algorithm: Algorithm = stage.step.step.apply(self.model(stage.part), stage.step.parameters, self._state)
+        self._state = {}  # it has what it needs
         start = time.monotonic()
         while self._iteration < stage.iterations:
             try:
@@ -154,6 +155,8 @@ class Chain:
         arrays = {f"state_{name}": array for name, array in algorithm.state().items()}
         for part, model in self._models.items():
             arrays |= {f"object_{part}": model.object, f"probe_{part}": model.probe}
+        get = self._models[""].views.get
+        pieces = {name: get(array) for name, array in split(arrays, self._tile).items()}
         generation = f"{self._stage}-{self._iteration}-{self._partial.token[:8]}"
         content = {
             **self._content,
@@ -165,7 +168,7 @@ class Chain:
         }
         for turn in (self._comm.rank > 0, self._comm.rank == 0):  # with the file of rank 0 it is whole
             if turn:
-                self._partial.save_arrays(content, split(arrays, self._tile), generation)
+                self._partial.save_arrays(content, pieces, generation)
             self._comm.agree()
         self._saved_at = time.monotonic()
         self._saving = self._saved_at - start
@@ -175,7 +178,8 @@ class Chain:
         for part in ("", "a", "b"):
             if f"object_{part}" in arrays:
                 model = self.model(part)
-                model.object, model.probe = arrays[f"object_{part}"].copy(), arrays[f"probe_{part}"].copy()
+                fields = (arrays[f"{name}_{part}"].copy() for name in ("object", "probe"))
+                model.object, model.probe = (model.views.put(field) for field in fields)
         self._stage, self._iteration, self._rows = saved["stage"], saved["iteration"], list(saved["rows"])
         self._state = {n.removeprefix("state_"): a for n, a in arrays.items() if n.startswith("state_")}
 

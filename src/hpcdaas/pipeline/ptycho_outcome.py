@@ -62,7 +62,7 @@ class Outcome:
         return PtychoDescription(
             process=process,
             shape=(len(model.object), *model.geometry.shape),
-            probe=model.probe,
+            probe=model.views.get(model.probe),
             pixel=model.geometry.pixel,
             positions=model.geometry.positions,
             curves=self.curves,
@@ -77,6 +77,6 @@ class Outcome:
 
     def part(self) -> ObjectPart:
         """Give the pixels of the object that this rank writes."""
-        tile = self.model.tile
-        object_, light = tile.counted(self.model.object), tile.counted(self.model.illumination())
+        model, tile = self.model, self.model.tile
+        object_, light = model.views.get(tile.counted(model.object)), tile.counted(model.illumination())
         return ObjectPart(tile.owned.top, tile.owned.left, object_, light)

@@ -276,7 +276,7 @@ class Ptychography:
 
     def _outcome(self, scan: PtychoScan, chain: Chain, found: Oriented | None) -> Outcome:
         model = chain.model("")
-        model.probe = orthogonal(model.probe)
+        model.probe = model.views.put(orthogonal(model.views.get(model.probe)))
         misfit = model.evaluate()
         quality = self.recipe.only(Axis.QUALITY) if not chain.failed else []
         halves = (chain.model("a"), chain.model("b"), quality[0].parameters) if quality else None

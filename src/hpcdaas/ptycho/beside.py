@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.backend.views import Complex64, Float32, Int32, Views
-from hpcdaas.ptycho.tile import Tile
+from hpcdaas.ptycho.tile import Tile, at_host
 
 
 @dataclass(frozen=True)
@@ -70,25 +71,26 @@ class GroupsBeside:
 
         Gives the largest `light`.
         """
-        sends, comes, places = {}, {}, {}
+        views, sends, comes, places = self._views, {}, {}, {}
         for rank, box in self._boxes.items():
             if field is None:
                 break
             sent, coming = self._sent[rank][group], self._coming[rank][group]
             if len(sent):
-                sends[rank] = self._views.touched(sent, box).pack(field)
+                sends[rank] = views.get(views.touched(sent, box).pack(field))
             if len(coming):
-                places[rank] = self._views.touched(coming, box)
+                places[rank] = views.touched(coming, box)
                 comes[rank] = np.empty((len(field), places[rank].pixels), np.complex64)
-        largest = self.tile.comm.complete(
-            light,
-            {rank: packed for rank, packed in sends.items() if packed.size},
-            {rank: packed for rank, packed in comes.items() if packed.size},
-            sums,
-        )
+        with ExitStack() as stack:
+            largest = self.tile.comm.complete(
+                light,
+                {rank: packed for rank, packed in sends.items() if packed.size},
+                {rank: packed for rank, packed in comes.items() if packed.size},
+                [stack.enter_context(at_host(array, views)) for array in sums],
+            )
         for rank, place in places.items():
             assert field is not None
-            place.add(comes[rank], field)
+            place.add(views.put(comes[rank]), field)
         return largest
 
 

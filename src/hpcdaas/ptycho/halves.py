@@ -41,8 +41,8 @@ def halves(model: Model, first: Model, second: Model, parameters: Halves) -> Rin
     RingCorrelation or None
         None where the scan is too small for rings, or a half has nothing in it.
     """
-    tile = model.tile
-    light, one, other = (tile.whole(a) for a in (model.illumination(), first.object[0], second.object[0]))
+    tile, get = model.tile, model.views.get
+    light, one, other = (tile.whole(a) for a in (model.illumination(), get(first.object[0]), get(second.object[0])))
     found = None
     if tile.comm.rank == 0:
         window = lit_window(model, light, parameters.light)

@@ -46,7 +46,7 @@ class LsqMl:
         self._groups = SparseGroups(model, parameters.group, parameters.seed)
         moving = parameters.momentum > 0
         self._moves: dict[str, Complex64] = {
-            name: saved.get(f"{name}_move", np.zeros_like(field))
+            name: model.views.put(saved[f"{name}_move"]) if f"{name}_move" in saved else np.zeros_like(field)
             for name, field in (("object", model.object), ("probe", model.probe)) if moving
         }  # fmt: skip
 
@@ -60,7 +60,7 @@ class LsqMl:
         before = {"object": model.object.copy(), "probe": model.probe.copy()} if self._moves else {}
         step = LsqStep(p.damping, p.regularization, iteration >= p.object_from, iteration >= p.probe_from)
         compact = p.grouping == "compact" and step.move_object
-        sums = Sums(np.zeros_like(model.object), np.zeros(model.tile.shape, np.float32)) if compact else None
+        sums = Sums.zeros(model.object, model.probe, move_probe=False) if compact else None
         order = self._order(iteration)
         found, along_object, along_probe = Misfit(0.0, 0.0, 0.0), 0.0, 0.0
         for batch, bounds, beside in model.groups(order, [*range(0, len(order), p.group), len(order)]):

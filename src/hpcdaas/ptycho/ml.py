@@ -44,8 +44,10 @@ class MaximumLikelihood:
     def __init__(self, model: Model, parameters: Ml, saved: Mapping[str, Any]) -> None:
         self.model, self.parameters = model, parameters
         self._sums = Sums.zeros(model.object, model.probe)
-        self._gradient = {name: saved[f"gradient_{name}"] for name in _NAMES if f"gradient_{name}" in saved}
-        self._direction = {name: saved[f"direction_{name}"] for name in _NAMES if f"direction_{name}" in saved}
+        self._gradient, self._direction = (
+            {name: model.views.put(saved[f"{what}_{name}"]) for name in _NAMES if f"{what}_{name}" in saved}
+            for what in ("gradient", "direction")
+        )
         # step of the last iteration, ⟨g, Dg⟩ of its gradient, and its likelihood
         self._step, self._square, self._likelihood = (float(x) for x in saved.get("numbers", (1.0, 0.0, np.inf)))
 
@@ -86,7 +88,7 @@ class MaximumLikelihood:
         found = Misfit(0.0, 0.0, 0.0)
         for batch in model.batches():
             found += model.views.gradient(batch, model.object, model.probe, self.parameters.noise, s)
-        model.tile.complete(s)
+        model.tile.complete(s, model.views)
         found = model.tile.misfit(found)
         fields = {"object": s.object, "probe": s.probe}
         return found, {name: field.copy() for name, field in fields.items() if field is not None and name in moved}
@@ -105,12 +107,13 @@ class MaximumLikelihood:
         return better
 
     def _smoothed(self, field: Complex64, sigma: float) -> Complex64:
-        wide, inner = self.model.tile.halo.fetch(field, int(np.ceil(TRUNCATED * sigma)))
+        views = self.model.views
+        wide, inner = self.model.tile.halo.fetch(views.get(field), int(np.ceil(TRUNCATED * sigma)))
         for mode in wide:
             mode.real, mode.imag = (
                 ndimage.gaussian_filter(part, sigma, truncate=TRUNCATED) for part in (mode.real, mode.imag)
             )
-        return np.ascontiguousarray(wide[(..., *inner)])
+        return views.put(np.ascontiguousarray(wide[(..., *inner)]))
 
     def _product(self, a: Fields, b: Fields) -> float:
         """Re⟨a, b⟩ over all fields and ranks, each pixel of the object once."""

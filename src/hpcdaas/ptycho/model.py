@@ -14,6 +14,7 @@ from hpcdaas.backend.views import Batch, Beside, Complex64, Int32, Misfit, Noise
 from hpcdaas.params import Parameters
 from hpcdaas.ptycho.beside import GroupsBeside
 from hpcdaas.ptycho.geometry import Geometry, by_place
+from hpcdaas.ptycho.plan import OBJECTS, PROBES
 from hpcdaas.ptycho.source import Source
 from hpcdaas.ptycho.tile import Tile
 
@@ -35,7 +36,8 @@ class Model:
     """Object and probe, and what they are held against.
 
     Where there are many ranks, each has the views and the part of the object that its tile says, and the whole probe;
-    what moves them is the same on all.
+    what moves them is the same on all. Both are in the primitives' memory (``views.put``), as is what algorithms make
+    of them: ``views.get`` gives them to whom is on the host.
 
     Attributes
     ----------
@@ -67,7 +69,8 @@ class Model:
     ) -> Model:  # fmt: skip
         """Make the model of all views; without a tile, for one rank."""
         order = by_place(geometry.corners, geometry.n)
-        return cls(object_, probe, geometry, source, views, order, tile or Tile(geometry))
+        views.reserve(OBJECTS * object_.nbytes + PROBES * probe.nbytes)
+        return cls(views.put(object_), views.put(probe), geometry, source, views, order, tile or Tile(geometry))
 
     def part(self, views: NDArray[np.integer[Any]]) -> Model:
         """Give a model of some of the views with object and probe of its own."""
@@ -115,8 +118,8 @@ class Model:
         return self.tile.misfit(total)
 
     def illumination(self) -> NDArray[np.float32]:
-        """Give Σ|P|² over views and modes on this part of the object, (y, x)."""
-        power, n = (np.abs(self.probe) ** 2).sum(axis=0), self.geometry.n
+        """Give Σ|P|² over views and modes on this part of the object, (y, x), on the host."""
+        power, n = (np.abs(self.views.get(self.probe)) ** 2).sum(axis=0), self.geometry.n
         light = np.zeros(self.tile.shape, np.float32)
         for y, x in self.tile.corners[self.tile.own(self.order)]:
             light[y : y + n, x : x + n] += power
@@ -138,7 +141,7 @@ class Algorithm(Protocol):
         """Give what it needs to go on beside object and probe, by name.
 
         Arrays whose name holds ``object`` lie on this rank's part of it, and ``waves`` belong to its views; others are
-        alike on all ranks.
+        alike on all ranks. They may be in the primitives' memory; what is saved comes back on the host.
         """
         ...
 

@@ -42,11 +42,8 @@ class Projections:
         self, model: Model, parameters: ProjectionParameters, how: tuple[float, float, float], saved: Mapping[str, Any]
     ) -> None:
         self.model, self.parameters, self.how = model, parameters, how
-        modes = len(model.probe) * len(model.object)
-        if "waves" in saved:
-            self.waves: Complex64 = saved["waves"]
-        else:
-            self.waves = np.empty((len(model.source), modes, model.geometry.n, model.geometry.n), np.complex64)
+        self.waves = model.views.waves(len(model.source), saved.get("waves"))
+        if "waves" not in saved:
             for batch in model.batches():
                 model.views.exit_waves(batch, model.object, model.probe, self.waves)
         self._sums = Sums.zeros(model.object, model.probe)
@@ -66,7 +63,7 @@ class Projections:
         for batch in model.batches():
             found += model.views.project(batch, model.object, model.probe, self.waves, self.how, wanted)
         found = model.tile.misfit(found)
-        model.tile.complete(wanted)
+        model.tile.complete(wanted, model.views)
         # Each sum blames one field alone for what the waves ask of their product: together they go half the way.
         share = 0.5 if move_object and move_probe else 1.0
         if move_object:
@@ -86,7 +83,7 @@ class Projections:
         sums.clear()
         for batch in self.model.batches():
             self.model.views.overlap(batch, self.model.object, self.model.probe, self.waves, sums)
-        self.model.tile.complete(sums)
+        self.model.tile.complete(sums, self.model.views)
 
     def _move_object(self, share: float = 1.0) -> None:
         weight = self._sums.weight

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcdaas.backend.views import Int32, Misfit, Sums
+from hpcdaas.backend.views import Int32, Misfit, Sums, Views
 from hpcdaas.parallel import Comm, Serial
 from hpcdaas.parallel.halo import Halo
 from hpcdaas.parallel.tiles import make_tiling
 from hpcdaas.ptycho.geometry import Geometry
+
+
+@contextmanager
+def at_host(array: NDArray[Any], views: Views) -> Iterator[NDArray[Any]]:
+    """Give an array where ranks can exchange it; what becomes of it there is so in the primitives' memory, too."""
+    here = views.get(array)
+    yield here
+    if here is not array:
+        array[...] = views.put(here)
 
 
 class Tile:
@@ -62,16 +72,15 @@ class Tile:
         mine = self._number[order]
         return mine[mine >= 0]
 
-    def complete(self, sums: Sums) -> None:
-        """Add what all ranks' views say, in place."""
+    def complete(self, sums: Sums, views: Views) -> None:
+        """Add what all ranks' views say, in place: through the host, where ranks meet."""
         if self.alone:
             return
-        for on_object in (sums.object, sums.weight):
-            if on_object is not None:
-                self.halo.add(on_object)
-        for on_probe in (sums.probe, sums.probe_weight):
-            if on_probe is not None:
-                self.comm.add(on_probe)
+        adds = (self.halo.add, self.halo.add, self.comm.add, self.comm.add)
+        for add, array in zip(adds, (sums.object, sums.weight, sums.probe, sums.probe_weight), strict=True):
+            if array is not None:
+                with at_host(array, views) as here:
+                    add(here)
 
     def total(self, *numbers: float) -> NDArray[np.float64]:
         """Add up numbers of all ranks."""
@@ -85,7 +94,7 @@ class Tile:
 
     def largest(self, array: NDArray[np.float32]) -> float:
         """Give the largest value of all ranks' parts."""
-        return self.comm.largest(float(array.max(initial=0)))
+        return self.comm.largest(float(array.max()) if array.size else 0.0)
 
     def counted(self, array: NDArray[Any]) -> NDArray[Any]:
         """Give the part of an array (…, y, x) of the object's pixels that this rank counts."""

@@ -1,0 +1,14 @@
+"""Algorithms of ptychography on many ranks, their kernels run on the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rank_cases import OnManyRanks
+
+
+class TestOnManyRanks(OnManyRanks):
+    """What ranks exchange goes through the host, and comes back."""
+
+    module = "host_ranks"
+    places = (*OnManyRanks.places, Path(__file__).parent)
