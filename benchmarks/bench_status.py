@@ -15,7 +15,7 @@ from pathlib import Path
 from common import Goal, Report, interleave, options, timed
 from hpcdaas.cluster.ledger import Ledger, now
 from hpcdaas.cluster.scans.folder import Folder
-from hpcdaas.cluster.scans.rule import Rule
+from hpcdaas.cluster.site.rule import Rule
 
 HPCDAAS = Path(sys.executable).with_name("hpcdaas")
 STATUS, JSON, START = "status", "status --json", "start of the command line"

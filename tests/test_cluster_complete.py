@@ -16,7 +16,7 @@ import tifffile
 import scan_writers as writers
 from hpcdaas.cluster.scans.complete import Look, Proof, look, signature_of
 from hpcdaas.cluster.scans.lookers import Hung
-from hpcdaas.cluster.scans.rule import Rule
+from hpcdaas.cluster.site.rule import Rule
 
 AT_ONCE = Rule(quiet=0)
 

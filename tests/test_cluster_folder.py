@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hpcdaas.cluster.scans.folder import Changes, Folder, Folders
-from hpcdaas.cluster.scans.rule import Rule
+from hpcdaas.cluster.site.rule import Rule
 
 RULES = (Rule(),)
 

@@ -17,7 +17,7 @@ from hpcdaas.cluster.scans.complete import Look
 from hpcdaas.cluster.scans.intake import TRIES, Intake
 from hpcdaas.cluster.scans.lookers import Hung
 from hpcdaas.cluster.scans.prepare import Prepared
-from hpcdaas.cluster.scans.rule import Rule
+from hpcdaas.cluster.site.rule import Rule
 from hpcdaas.errors import HpcdaasError, InputError, NoRoom
 from office import RECIPE, Office
 

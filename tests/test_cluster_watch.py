@@ -16,7 +16,7 @@ from hpcdaas.cluster.poster import Poster
 from hpcdaas.cluster.scans.folder import Changes, Folders, Seen
 from hpcdaas.cluster.scans.intake import Intake
 from hpcdaas.cluster.scans.recipes import Asked
-from hpcdaas.cluster.scans.rule import Rule
+from hpcdaas.cluster.site.rule import Rule
 from hpcdaas.cluster.watch import Orders, Watch
 from hpcdaas.errors import HpcdaasError
 from hpcdaas.io.nxtomo_writer import write_simulation

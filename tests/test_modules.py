@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from hpcdaas.cluster.site import Site
-from hpcdaas.cluster.slurm.preamble import program
+from hpcdaas.cluster.site.preamble import program
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -20,8 +20,8 @@ from hpcdaas.cluster.runs.dispatch import Dispatcher
 from hpcdaas.cluster.scans.folder import Changes, Folders
 from hpcdaas.cluster.scans.intake import Intake
 from hpcdaas.cluster.scans.recipes import Asked
-from hpcdaas.cluster.scans.rule import Rule
 from hpcdaas.cluster.site import Site
+from hpcdaas.cluster.site.rule import Rule
 from hpcdaas.cluster.state import StateFolder
 from hpcdaas.cluster.tell import Tell
 from hpcdaas.errors import HpcdaasError

@@ -21,8 +21,8 @@ from distributed.deploy.spec import ProcessInterface, SpecCluster
 
 from hpcdaas.cluster.pool.session import Session, security
 from hpcdaas.cluster.site import PoolTable, Site
+from hpcdaas.cluster.site.preamble import environment, interpreter, lines
 from hpcdaas.cluster.slurm import Slurm, SlurmAway, SlurmRefused, log_pattern
-from hpcdaas.cluster.slurm.preamble import environment, interpreter, lines
 
 #: Seconds that a local worker has to end.
 GRACE = 30.0

@@ -16,8 +16,8 @@ from hpcdaas.cluster.runs.in_pools import InPools
 from hpcdaas.cluster.runs.launch import JOB, Launch
 from hpcdaas.cluster.scans.prepare import is_there
 from hpcdaas.cluster.site import PoolTable, Site
+from hpcdaas.cluster.site.script import Shape
 from hpcdaas.cluster.slurm import SlurmAway
-from hpcdaas.cluster.slurm.script import Shape
 from hpcdaas.cluster.tell import Tell
 from hpcdaas.errors import InputError
 

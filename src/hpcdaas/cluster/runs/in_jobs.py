@@ -15,9 +15,9 @@ from hpcdaas.cluster.entry import Entry, State
 from hpcdaas.cluster.runs.ending import OF_CODE, Ending, Meaning
 from hpcdaas.cluster.site import Partition, PoolTable, Site
 from hpcdaas.cluster.site.owner import Asked
+from hpcdaas.cluster.site.script import MARK, Shape, array_script, run_script
 from hpcdaas.cluster.slurm import JobState, Slurm
 from hpcdaas.cluster.slurm.poll import Poll
-from hpcdaas.cluster.slurm.script import MARK, Shape, array_script, run_script
 from hpcdaas.cluster.slurm.states import KILLED
 from hpcdaas.cluster.slurm.states import Meaning as Slurms
 from hpcdaas.cluster.state import StateFolder

@@ -10,8 +10,8 @@ from hpcdaas.cluster.ledger import Ledger, now
 from hpcdaas.cluster.runs.ending import Ending, Meaning
 from hpcdaas.cluster.runs.follow import LATER
 from hpcdaas.cluster.runs.in_jobs import InJobs
+from hpcdaas.cluster.site.script import Shape
 from hpcdaas.cluster.slurm import SlurmAway, SlurmRefused
-from hpcdaas.cluster.slurm.script import Shape
 from hpcdaas.cluster.tell import Tell
 from hpcdaas.errors import HpcdaasError
 

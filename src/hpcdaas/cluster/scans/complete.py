@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.cluster.scans.lookers import Hung
-from hpcdaas.cluster.scans.rule import Rule
+from hpcdaas.cluster.site.rule import Rule
 from hpcdaas.errors import InputError
 from hpcdaas.io.detect import find as find_frames
 from hpcdaas.io.found import Found

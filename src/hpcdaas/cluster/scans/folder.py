@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from hpcdaas.cluster.scans.child import Child, LostError, wait_for
-from hpcdaas.cluster.scans.rule import Rule
+from hpcdaas.cluster.site.rule import Rule
 
 #: Files of those that are known that a poll asks for size and time, in turns.
 STATS = 500

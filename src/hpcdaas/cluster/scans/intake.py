@@ -14,8 +14,8 @@ from hpcdaas.cluster.runs.ending import Ending, Meaning
 from hpcdaas.cluster.scans.complete import Look, Proof, look
 from hpcdaas.cluster.scans.lookers import Hung, Lookers
 from hpcdaas.cluster.scans.prepare import Prepared, Wanted, prepare
-from hpcdaas.cluster.scans.rule import Rule
 from hpcdaas.cluster.site import Site
+from hpcdaas.cluster.site.rule import Rule
 from hpcdaas.cluster.state import StateFolder
 from hpcdaas.cluster.tell import Tell
 from hpcdaas.errors import DiskFull, HpcdaasError, InputError, NoRoom

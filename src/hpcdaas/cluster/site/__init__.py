@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
 
-from hpcdaas.cluster.scans.rule import Rule
 from hpcdaas.cluster.site.owner import Asked, Owner
+from hpcdaas.cluster.site.rule import Rule
 from hpcdaas.errors import InputError
 from hpcdaas.params import Parameters, Time, explain
 

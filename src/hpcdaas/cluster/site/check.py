@@ -21,11 +21,11 @@ from hpcdaas.cluster.site import Partition, Site, load_site
 from hpcdaas.cluster.site.ask import mpi_types, refusal
 from hpcdaas.cluster.site.finding import Finding, note, ok, wrong
 from hpcdaas.cluster.site.in_words import count, duration, size
+from hpcdaas.cluster.site.preamble import lines, program
+from hpcdaas.cluster.site.script import Shape
 from hpcdaas.cluster.slurm import Node, Slurm
 from hpcdaas.cluster.slurm import Partition as Known
 from hpcdaas.cluster.slurm.environment import for_jobs
-from hpcdaas.cluster.slurm.preamble import lines, program
-from hpcdaas.cluster.slurm.script import Shape
 from hpcdaas.errors import HpcdaasError, InputError, nearest
 
 #: Seconds for loading modules and starting the program, and for the catalogue.

@@ -11,8 +11,8 @@ from datetime import date
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.site.ask import MPI_TYPES, accounts, mpi_types, refusal, timezone
 from hpcdaas.cluster.site.in_words import MIB, count, duration, size
+from hpcdaas.cluster.site.script import Shape
 from hpcdaas.cluster.slurm import Partition, Slurm
-from hpcdaas.cluster.slurm.script import Shape
 from hpcdaas.errors import HpcdaasError
 
 #: Shares of a node's memory that are asked for until SLURM agrees: it may keep some for the system.

@@ -17,11 +17,11 @@ from typing import Any, Literal
 from hpcdaas.cluster.site import Partition, Site
 from hpcdaas.cluster.site.finding import Finding, wrong
 from hpcdaas.cluster.site.node import ANSWER, ASKED, ERROR, HELLO, REPORT, put
+from hpcdaas.cluster.site.preamble import interpreter, lines
+from hpcdaas.cluster.site.script import Shape, started
 from hpcdaas.cluster.site.verdict import of_look, of_meeting
 from hpcdaas.cluster.slurm import JobState, Slurm, SlurmAway, SlurmRefused
 from hpcdaas.cluster.slurm.poll import Poll
-from hpcdaas.cluster.slurm.preamble import interpreter, lines
-from hpcdaas.cluster.slurm.script import Shape, started
 from hpcdaas.errors import HpcdaasError
 
 #: What a job of the trial has at most: cores, memory in bytes, time in s.

@@ -7,7 +7,7 @@ from typing import Any
 
 from hpcdaas.cluster.site.finding import Finding, note, ok, wrong
 from hpcdaas.cluster.site.in_words import count, size
-from hpcdaas.cluster.slurm.script import Shape
+from hpcdaas.cluster.site.script import Shape
 
 #: Seconds there and back after which a shared file system is called slow.
 SLOW = 5.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpcdaas.cluster.site import Site
-from hpcdaas.cluster.slurm.preamble import lines, program
+from hpcdaas.cluster.site.preamble import lines, program
 
 #: Seconds before the end of its time at which a run is told to write a checkpoint.
 WARNING = 180
