@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 from common import Goal, Report, interleave, options, timed
-from hpcdaas.cluster.folder import Folder
 from hpcdaas.cluster.ledger import Ledger, now
-from hpcdaas.cluster.rule import Rule
+from hpcdaas.cluster.scans.folder import Folder
+from hpcdaas.cluster.site.rule import Rule
 
 HPCDAAS = Path(sys.executable).with_name("hpcdaas")
 STATUS, JSON, START = "status", "status --json", "start of the command line"

@@ -7,18 +7,18 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from hpcdaas.cluster.dispatch import Dispatcher
 from hpcdaas.cluster.entry import Entry, State
-from hpcdaas.cluster.in_jobs import InJobs
-from hpcdaas.cluster.in_pools import InPools
 from hpcdaas.cluster.ledger import Ledger
-from hpcdaas.cluster.pool_future import Future
+from hpcdaas.cluster.pool.future import Future
+from hpcdaas.cluster.pool.task import Fault, Order, Outcome, now
 from hpcdaas.cluster.pools import Pools
+from hpcdaas.cluster.runs.dispatch import Dispatcher
+from hpcdaas.cluster.runs.in_jobs import InJobs
+from hpcdaas.cluster.runs.in_pools import InPools
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.slurm import JobState, Slurm, _check
-from hpcdaas.cluster.slurm_poll import Poll
+from hpcdaas.cluster.slurm.poll import Poll
 from hpcdaas.cluster.state import StateFolder
-from hpcdaas.cluster.task import Fault, Order, Outcome, now
 from hpcdaas.errors import HpcdaasError
 
 RECIPE = 'name = "fast"\n[[step]]\nuse = "flatfield"\n[[step]]\nuse = "minus_log"\n[[step]]\nuse = "fbp"\n'

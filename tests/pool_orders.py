@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hpcdaas.cluster.task import Order
+from hpcdaas.cluster.pool.task import Order
 from hpcdaas.io.nxtomo_writer import write_simulation
 from hpcdaas.recipe import default_recipe
 from hpcdaas.tomo.simulate import Simulation, SimulationParameters

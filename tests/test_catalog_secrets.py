@@ -15,7 +15,7 @@ from catalog_runs import finished
 from hpcdaas.catalog.crate import crate_path, write_crate
 from hpcdaas.catalog.make import make_record
 from hpcdaas.catalog.record import record_path, write_record
-from hpcdaas.cluster.slurm_environment import for_jobs
+from hpcdaas.cluster.slurm.environment import for_jobs
 from scicat_server import Backend, Problem, serving
 
 PASSWORD = "s3cret-pass"

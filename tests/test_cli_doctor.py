@@ -16,9 +16,9 @@ from command_line import CommandLine
 from hpcdaas.backend.cpu import CpuBackend
 from hpcdaas.cli import doctor_machine, doctor_program
 from hpcdaas.cluster import gpu_driver
-from hpcdaas.cluster.script import Shape
 from hpcdaas.cluster.site import Site
-from hpcdaas.cluster.site_verdict import of_look, of_meeting
+from hpcdaas.cluster.site.script import Shape
+from hpcdaas.cluster.site.verdict import of_look, of_meeting
 from hpcdaas.errors import HpcdaasError
 from hpcdaas.io import cxi_writer
 

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from command_line import CommandLine, Ended
-from hpcdaas.cluster.in_words import duration, size
 from hpcdaas.cluster.site import Partition, Site, parse_site
-from hpcdaas.cluster.site_ask import from_associations, from_mpi_list
-from hpcdaas.cluster.site_check import _too_much, catalogue
-from hpcdaas.cluster.site_init import Cluster, compose
-from hpcdaas.cluster.slurm_nodes import from_scontrol, from_sinfo
-from hpcdaas.cluster.slurm_states import FIELD
+from hpcdaas.cluster.site.ask import from_associations, from_mpi_list
+from hpcdaas.cluster.site.check import _too_much, catalogue
+from hpcdaas.cluster.site.in_words import duration, size
+from hpcdaas.cluster.site.init import Cluster, compose
+from hpcdaas.cluster.slurm.nodes import from_scontrol, from_sinfo
+from hpcdaas.cluster.slurm.states import FIELD
 from served import served
 
 #: What SLURM 22.05.8 printed; the separators of sinfo's fields are shown as |.

@@ -14,9 +14,9 @@ import pytest
 import tifffile
 
 import scan_writers as writers
-from hpcdaas.cluster.complete import Look, Proof, look, signature_of
-from hpcdaas.cluster.lookers import Hung
-from hpcdaas.cluster.rule import Rule
+from hpcdaas.cluster.scans.complete import Look, Proof, look, signature_of
+from hpcdaas.cluster.scans.lookers import Hung
+from hpcdaas.cluster.site.rule import Rule
 
 AT_ONCE = Rule(quiet=0)
 

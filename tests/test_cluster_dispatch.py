@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcdaas.cluster.ending import Ending, Meaning
 from hpcdaas.cluster.entry import State
+from hpcdaas.cluster.runs.ending import Ending, Meaning
 from hpcdaas.cluster.slurm import SlurmAway, SlurmRefused
 from office import Office, outcome
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcdaas.cluster.folder import Changes, Folder, Folders
-from hpcdaas.cluster.rule import Rule
+from hpcdaas.cluster.scans.folder import Changes, Folder, Folders
+from hpcdaas.cluster.site.rule import Rule
 
 RULES = (Rule(),)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hpcdaas.cluster.ending import Ending, Meaning
 from hpcdaas.cluster.entry import Entry, State
-from hpcdaas.cluster.follow import follow
 from hpcdaas.cluster.ledger import now
+from hpcdaas.cluster.runs.ending import Ending, Meaning
+from hpcdaas.cluster.runs.follow import follow
 from hpcdaas.cluster.site import Partition, Site
 
 SITE = Site(partition=(Partition(name="day", cores=4, memory=8_000_000_000, time=7200.0),))

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-import hpcdaas.cluster.intake as module
 import hpcdaas.cluster.ledger as ledger_module
-from hpcdaas.cluster.child import LostError
-from hpcdaas.cluster.complete import Look
+import hpcdaas.cluster.scans.intake as module
 from hpcdaas.cluster.entry import Entry, State
-from hpcdaas.cluster.intake import TRIES, Intake
-from hpcdaas.cluster.lookers import Hung
-from hpcdaas.cluster.prepare import Prepared
-from hpcdaas.cluster.rule import Rule
+from hpcdaas.cluster.scans.child import LostError
+from hpcdaas.cluster.scans.complete import Look
+from hpcdaas.cluster.scans.intake import TRIES, Intake
+from hpcdaas.cluster.scans.lookers import Hung
+from hpcdaas.cluster.scans.prepare import Prepared
+from hpcdaas.cluster.site.rule import Rule
 from hpcdaas.errors import HpcdaasError, InputError, NoRoom
 from office import RECIPE, Office
 

@@ -19,7 +19,7 @@ from hpcdaas import HpcdaasError, InputError, Recipe, Site
 from hpcdaas.catalog.embedded import EmbeddedCatalog
 from hpcdaas.catalog.record import read_record, record_path
 from hpcdaas.cluster.notebook import WorkPool
-from hpcdaas.cluster.pool_shown import Picture
+from hpcdaas.cluster.pool.shown import Picture
 from hpcdaas.recipe import parse
 from pool_orders import endless, small, until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hpcdaas.cluster.owner import Owner
+from hpcdaas.cluster.site.owner import Owner
 from hpcdaas.errors import InputError
 
 

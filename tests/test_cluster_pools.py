@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcdaas.cluster.pool_future import Future
+from hpcdaas.cluster.pool.future import Future
 from hpcdaas.cluster.pools import Pool, Pools
 from hpcdaas.cluster.site import PoolTable, Site
 from hpcdaas.errors import InputError
@@ -57,7 +57,7 @@ def workers(folder: Path) -> list[int]:
             words = (place / "cmdline").read_bytes().decode().split("\0")
         except OSError:
             continue
-        if "hpcdaas.cluster.pool_worker" in words and any(word.startswith(str(folder)) for word in words):
+        if "hpcdaas.cluster.pool.worker" in words and any(word.startswith(str(folder)) for word in words):
             found.append(int(place.name))
     return found
 

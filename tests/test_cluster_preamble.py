@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hpcdaas.cluster.preamble import environment, interpreter, lines, program
 from hpcdaas.cluster.site import Site
+from hpcdaas.cluster.site.preamble import environment, interpreter, lines, program
 
 #: What a shell would do something with.
 ODD = "a b'c\"d$(touch harm)`touch harm`;&*\\"

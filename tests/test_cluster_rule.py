@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcdaas.cluster.rule import Rule, load_rules
+from hpcdaas.cluster.site.rule import Rule, load_rules
 from hpcdaas.errors import InputError
 
 

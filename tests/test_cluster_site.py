@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcdaas.cluster.owner import Owner
 from hpcdaas.cluster.site import Site, find_site, load_site, parse_site
+from hpcdaas.cluster.site.owner import Owner
 from hpcdaas.errors import InputError
 
 TEXT = """

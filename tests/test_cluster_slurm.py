@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from hpcdaas.cluster.slurm import Slurm, log_pattern
-from hpcdaas.cluster.slurm_command import SlurmAway, SlurmRefused, failure
-from hpcdaas.cluster.slurm_environment import for_jobs, for_queries
-from hpcdaas.cluster.slurm_nodes import from_scontrol, from_sinfo, gpus
-from hpcdaas.cluster.slurm_poll import Poll
-from hpcdaas.cluster.slurm_states import FIELD, RECORD, JobState, Meaning, exit_code, expand, from_sacct, from_squeue
-from hpcdaas.cluster.slurm_states import seconds as read_seconds
+from hpcdaas.cluster.slurm.command import SlurmAway, SlurmRefused, failure
+from hpcdaas.cluster.slurm.environment import for_jobs, for_queries
+from hpcdaas.cluster.slurm.nodes import from_scontrol, from_sinfo, gpus
+from hpcdaas.cluster.slurm.poll import Poll
+from hpcdaas.cluster.slurm.states import FIELD, RECORD, JobState, Meaning, exit_code, expand, from_sacct, from_squeue
+from hpcdaas.cluster.slurm.states import seconds as read_seconds
 from hpcdaas.errors import InputError
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hpcdaas.catalog.record import read_record, record_path
-from hpcdaas.cluster import task
-from hpcdaas.cluster.task import Fault, Outcome, carry_out
+from hpcdaas.cluster.pool import task
+from hpcdaas.cluster.pool.task import Fault, Outcome, carry_out
 from hpcdaas.errors import HpcdaasError, InputError, Interrupted
 from hpcdaas.pipeline import Watcher
 from pool_orders import endless, small

@@ -11,12 +11,12 @@ from typing import Any, cast
 import pytest
 
 from hpcdaas.cluster.entry import State
-from hpcdaas.cluster.folder import Changes, Folders, Seen
-from hpcdaas.cluster.intake import Intake
 from hpcdaas.cluster.ledger import now
 from hpcdaas.cluster.poster import Poster
-from hpcdaas.cluster.recipes import Asked
-from hpcdaas.cluster.rule import Rule
+from hpcdaas.cluster.scans.folder import Changes, Folders, Seen
+from hpcdaas.cluster.scans.intake import Intake
+from hpcdaas.cluster.scans.recipes import Asked
+from hpcdaas.cluster.site.rule import Rule
 from hpcdaas.cluster.watch import Orders, Watch
 from hpcdaas.errors import HpcdaasError
 from hpcdaas.io.nxtomo_writer import write_simulation

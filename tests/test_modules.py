@@ -16,8 +16,8 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from hpcdaas.cluster.preamble import program
 from hpcdaas.cluster.site import Site
+from hpcdaas.cluster.site.preamble import program
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -159,7 +159,7 @@ class Facility:
 
     def kill_worker(self) -> bool:
         """End one process of a job that does a run, by -9; False where none is there."""
-        words = (b"hpcdaas.cluster.pool_worker", b"reconstruct")
+        words = (b"hpcdaas.cluster.pool.worker", b"reconstruct")
         for pid in self._of_jobs():
             with suppress(OSError):
                 line = Path(f"/proc/{pid}/cmdline").read_bytes()

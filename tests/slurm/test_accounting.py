@@ -9,7 +9,7 @@ from private_slurm import Cluster, eventually
 
 from desk import Desk
 from hpcdaas.cluster.slurm import Slurm, SlurmRefused
-from hpcdaas.cluster.slurm_states import Meaning
+from hpcdaas.cluster.slurm.states import Meaning
 
 SMALL = ["--partition=day", "--cpus-per-task=1", "--mem=100M", "--time=1"]
 

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from private_slurm import Cluster
 
-from hpcdaas.cluster import pool_hiring
-from hpcdaas.cluster.pool_future import Future
+from hpcdaas.cluster.pool import hiring as pool_hiring
+from hpcdaas.cluster.pool.future import Future
 from hpcdaas.cluster.pools import Pools
 from hpcdaas.cluster.site import Site
 from pool_orders import endless, small, until
@@ -120,7 +120,7 @@ def _worker(folder: Path) -> int:
             words = (place / "cmdline").read_bytes().decode().split("\0")
         except OSError:
             continue
-        if "hpcdaas.cluster.pool_worker" in words and str(folder) in words:
+        if "hpcdaas.cluster.pool.worker" in words and str(folder) in words:
             return int(place.name)
     raise AssertionError("no worker")
 

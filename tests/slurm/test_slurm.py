@@ -11,8 +11,8 @@ import pytest
 from private_slurm import Cluster, eventually
 
 from hpcdaas.cluster.slurm import JobState, Slurm, SlurmAway, SlurmRefused
-from hpcdaas.cluster.slurm_poll import Poll
-from hpcdaas.cluster.slurm_states import Meaning
+from hpcdaas.cluster.slurm.poll import Poll
+from hpcdaas.cluster.slurm.states import Meaning
 from hpcdaas.errors import InputError
 
 SLEEP = "#!/bin/bash\nexec sleep 300\n"

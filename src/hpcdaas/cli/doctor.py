@@ -14,7 +14,7 @@ from hpcdaas.cli.submit import Json, StateOption
 from hpcdaas.errors import InputError, for_people
 
 if TYPE_CHECKING:
-    from hpcdaas.cluster.finding import Finding
+    from hpcdaas.cluster.site.finding import Finding
 
 #: A name, and what looks.
 Check: TypeAlias = "tuple[str, Callable[[str], Finding]]"
@@ -48,7 +48,7 @@ def doctor(
 
 def examine(checks: Iterable[Check]) -> Iterator[Finding]:
     """Do all checks; one that fails is a finding, too, and ends none of the others."""
-    from hpcdaas.cluster.finding import wrong
+    from hpcdaas.cluster.site.finding import wrong
 
     for name, check in checks:
         try:
@@ -60,7 +60,7 @@ def examine(checks: Iterable[Check]) -> Iterator[Finding]:
 
 def _tried(file: Path | None, state: Path | None, timeout: float) -> Iterator[Finding]:
     from hpcdaas.cluster.site import find_site
-    from hpcdaas.cluster.site_trial import findings
+    from hpcdaas.cluster.site.trial import findings
     from hpcdaas.cluster.state import default_folder
 
     site = find_site(file)

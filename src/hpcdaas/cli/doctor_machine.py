@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcdaas.cluster.finding import Finding, note, ok, wrong
-from hpcdaas.cluster.in_words import count
+from hpcdaas.cluster.site.finding import Finding, note, ok, wrong
+from hpcdaas.cluster.site.in_words import count
 from hpcdaas.errors import HpcdaasError
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def site(name: str, file: Path | None) -> Finding:
 
 def catalogue(name: str, here: Site | None) -> Finding:
     """The catalogue: that of the site file, else the account's own."""
-    from hpcdaas.cluster.site_check import catalogue as look
+    from hpcdaas.cluster.site.check import catalogue as look
 
     return look(here.catalog.uri if here else None)
 

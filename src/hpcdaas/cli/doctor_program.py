@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcdaas.cluster.finding import Finding, note, ok, wrong
-from hpcdaas.cluster.site_check import writable
+from hpcdaas.cluster.site.check import writable
+from hpcdaas.cluster.site.finding import Finding, note, ok, wrong
 
 if TYPE_CHECKING:
     from hpcdaas.backend.cpu import CpuBackend

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hpcdaas.cluster.finding import Finding
+    from hpcdaas.cluster.site.finding import Finding
 
 COLORS = {"ok": "green", "note": "yellow", "wrong": "bold red"}
 #: Columns for names, and for all of a line where nobody looks at it in a terminal.

@@ -22,7 +22,7 @@ def init(
     ] = None,
 ) -> None:
     """Write a site file for review from what SLURM says; nothing is submitted."""
-    from hpcdaas.cluster.site_init import compose, look
+    from hpcdaas.cluster.site.init import compose, look
     from hpcdaas.cluster.slurm import Slurm
 
     if out and out.exists():
@@ -44,7 +44,7 @@ def check(site: SiteFile = None, state: StateOption = None, as_json: Json = Fals
     """Check a site file against this cluster; nothing is submitted. Exit code 1 if something is wrong."""
     from hpcdaas.cli.findings import tell
     from hpcdaas.cluster.site import site_path
-    from hpcdaas.cluster.site_check import findings
+    from hpcdaas.cluster.site.check import findings
     from hpcdaas.cluster.state import default_folder
 
     tell(findings(site_path(site), state or default_folder()), as_json)

@@ -44,7 +44,7 @@ def submit(
     """Reconstruct scans on the cluster; `status` shows where they are."""
     from hpcdaas.cluster import template as templates
     from hpcdaas.cluster.ledger import Ledger
-    from hpcdaas.cluster.recipes import asked
+    from hpcdaas.cluster.scans.recipes import asked
     from hpcdaas.cluster.site import find_site
     from hpcdaas.cluster.state import StateFolder, default_folder
     from hpcdaas.cluster.tell import Words
@@ -64,7 +64,7 @@ def submit(
 
 def _add(ledger: Ledger, file: Path, recipe: object, template: str, again: bool) -> Entry:
     """Put a scan into the ledger; one that is there stays as it is, unless it is to be done again."""
-    from hpcdaas.cluster.recipes import Asked
+    from hpcdaas.cluster.scans.recipes import Asked
 
     assert isinstance(recipe, Asked)
     scan = file.parent.resolve() / file.name

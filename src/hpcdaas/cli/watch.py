@@ -47,7 +47,7 @@ def watch(
     """Watch folders, and reconstruct and register each scan that is complete; one JSON line per event."""
     from hpcdaas.cluster import template as templates
     from hpcdaas.cluster.assemble import looking_after
-    from hpcdaas.cluster.recipes import asked
+    from hpcdaas.cluster.scans.recipes import asked
     from hpcdaas.cluster.site import find_site
     from hpcdaas.cluster.state import StateFolder, default_folder
     from hpcdaas.cluster.tell import JsonLines

@@ -11,14 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hpcdaas.cluster.dispatch import Dispatcher
-from hpcdaas.cluster.folder import Folders
-from hpcdaas.cluster.in_jobs import InJobs
-from hpcdaas.cluster.in_pools import InPools
-from hpcdaas.cluster.intake import Intake
 from hpcdaas.cluster.ledger import Ledger
 from hpcdaas.cluster.pools import Pools
 from hpcdaas.cluster.poster import Poster, catalog_of
+from hpcdaas.cluster.runs.dispatch import Dispatcher
+from hpcdaas.cluster.runs.in_jobs import InJobs
+from hpcdaas.cluster.runs.in_pools import InPools
+from hpcdaas.cluster.scans.folder import Folders
+from hpcdaas.cluster.scans.intake import Intake
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.slurm import Slurm
 from hpcdaas.cluster.state import StateFolder

@@ -11,15 +11,15 @@ from typing import Any
 
 from hpcdaas.catalog.record import read_record, record_path
 from hpcdaas.cluster import template
-from hpcdaas.cluster.pool_future import Future
-from hpcdaas.cluster.pool_reconstruction import Reconstruction
-from hpcdaas.cluster.pool_shown import Picture, ShownResult, showing
-from hpcdaas.cluster.pool_wide import WidePool
+from hpcdaas.cluster.pool.future import Future
+from hpcdaas.cluster.pool.reconstruction import Reconstruction
+from hpcdaas.cluster.pool.shown import Picture, ShownResult, showing
+from hpcdaas.cluster.pool.task import Order
+from hpcdaas.cluster.pool.wide import WidePool
 from hpcdaas.cluster.pools import Pool, Pools
 from hpcdaas.cluster.site import Site as SiteTable
 from hpcdaas.cluster.site import find_site
 from hpcdaas.cluster.state import default_folder
-from hpcdaas.cluster.task import Order
 from hpcdaas.errors import HpcdaasError
 from hpcdaas.io import open_scan
 from hpcdaas.recipe import Recipe

@@ -24,16 +24,16 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ByteSize
 
 from hpcdaas.backend import default_threads
-from hpcdaas.cluster.pool_future import Future
-from hpcdaas.cluster.pool_session import Session, abandoned
+from hpcdaas.cluster.pool.future import Future
+from hpcdaas.cluster.pool.session import Session, abandoned
+from hpcdaas.cluster.pool.task import SHARE, Order
 from hpcdaas.cluster.site import PoolTable, Site
-from hpcdaas.cluster.task import SHARE, Order
 from hpcdaas.errors import HpcdaasError, InputError, nearest
 from hpcdaas.pipeline.memory import default_budget
 
 if TYPE_CHECKING:
-    from hpcdaas.cluster.pool_crew import Crew
-    from hpcdaas.cluster.pool_wide import WidePool
+    from hpcdaas.cluster.pool.crew import Crew
+    from hpcdaas.cluster.pool.wide import WidePool
     from hpcdaas.cluster.slurm import Slurm
 
 #: Seconds that closing a pool's jobs may take.
@@ -213,8 +213,8 @@ class Pools:
     def _make(self, table: PoolTable) -> Pool | WidePool:
         if table.wide:
             return self._make_wide(table)
-        from hpcdaas.cluster.pool_crew import Crew
-        from hpcdaas.cluster.pool_jobs import Asked
+        from hpcdaas.cluster.pool.crew import Crew
+        from hpcdaas.cluster.pool.jobs import Asked
 
         asked = Asked(self._site, table, self._session, self._slurm)
         crew = Crew(asked, self._say, connect=self._connect, idle=self._idle)
@@ -223,7 +223,7 @@ class Pools:
         return Pool(table, crew, self._loop)
 
     def _make_wide(self, table: PoolTable) -> WidePool:
-        from hpcdaas.cluster.pool_wide import WidePool
+        from hpcdaas.cluster.pool.wide import WidePool
 
         if self._slurm is None:
             raise InputError(f"The pool '{table.name}' is for runs on many ranks, and there is no cluster here.")

@@ -12,9 +12,9 @@ from hpcdaas.catalog.outcome import Delivered, Outcome, Waiting
 from hpcdaas.catalog.record import record_path
 from hpcdaas.catalog.settings import Ownership, load_settings
 from hpcdaas.catalog.store import Store, open_catalog
-from hpcdaas.cluster.dispatch import Dispatcher
 from hpcdaas.cluster.entry import Entry, State
 from hpcdaas.cluster.ledger import Ledger, now
+from hpcdaas.cluster.runs.dispatch import Dispatcher
 from hpcdaas.cluster.site import Site
 from hpcdaas.cluster.tell import Tell
 from hpcdaas.errors import for_people

@@ -12,16 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcdaas.cluster.dispatch import Dispatcher
 from hpcdaas.cluster.entry import OPEN, State
-from hpcdaas.cluster.folder import Changes, Folders
 from hpcdaas.cluster.health import write_figures
-from hpcdaas.cluster.intake import Intake
 from hpcdaas.cluster.ledger import Ledger, now
 from hpcdaas.cluster.poster import Poster
-from hpcdaas.cluster.recipes import Asked
-from hpcdaas.cluster.rule import Rule
+from hpcdaas.cluster.runs.dispatch import Dispatcher
+from hpcdaas.cluster.scans.folder import Changes, Folders
+from hpcdaas.cluster.scans.intake import Intake
+from hpcdaas.cluster.scans.recipes import Asked
 from hpcdaas.cluster.site import Site
+from hpcdaas.cluster.site.rule import Rule
 from hpcdaas.cluster.state import StateFolder
 from hpcdaas.cluster.tell import Tell
 from hpcdaas.errors import HpcdaasError

@@ -1,0 +1,1 @@
+"""Who does a run, when, and what follows from how it ended."""

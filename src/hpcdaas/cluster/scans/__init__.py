@@ -1,0 +1,1 @@
+"""From a folder that is watched to a run that can start."""
