@@ -6,6 +6,7 @@ import math
 import os
 import sys
 import types
+from dataclasses import replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,15 @@ import numpy as np
 import pytest
 
 from bench_files import benchmark
-from hpcdaas.bench import gpu, others, work
+from hpcdaas.bench import gpu, others, steps_job, work
 from hpcdaas.bench.compare import compare
 from hpcdaas.bench.cores import BYTE, MULTIPLY_ADD, line, line_flops
 from hpcdaas.bench.figures import Figure, Goal, Report
 from hpcdaas.bench.rounds import Rounds
 from hpcdaas.bench.shown import quantity
 from hpcdaas.bench.work import Work
+from hpcdaas.tomo import steps
+from hpcdaas.tomo.block import Block
 
 
 def test_comparison_says_what_is_better_and_worse() -> None:
@@ -56,6 +59,36 @@ def test_works_are_those_of_the_formulas() -> None:
     assert views["gradient"].lines == {8: 4 * 8}  # two transforms of 8 × 8
     assert views["evaluate"].bytes == 2 * 64 / 2 + 8 * 10 / 2
     assert views["difference map"].bytes - views["gradient"].bytes == 16 * 64  # a wave, read and written
+
+
+def test_works_of_steps_are_those_of_the_formulas() -> None:
+    """Counted by hand for frames of 60 × 100 padded to 120 columns, and for 10 columns of 4 angles: 4! = 24 orders."""
+    steps = work.projections(60, 100, margin=10)
+    assert (steps["outliers"].bytes, steps["outliers"].multiply_adds) == (2 * 6000, 6 * 6000)
+    assert steps["phase"].lines == {120: 60, 60: 120}
+    assert (steps["phase"].bytes, steps["phase"].multiply_adds) == (8 * 6000, 60 * 120)
+    assert work.projections(120, 100, margin=10)["phase"].lines == {120: 240}
+    stripes = work.sinograms(10, 4, size=8, large_size=32)["stripes"]
+    assert stripes.bytes == 8 * 40
+    assert stripes.multiply_adds == pytest.approx(10 * math.log2(24) + 40 * (3 + 5 + 9))
+
+
+def test_a_timed_step_does_its_work_and_leaves_the_block() -> None:
+    """What is measured isn't a step that has nothing to do: zingers are there every time."""
+    block = steps_job.make_block(16, 64, 5)
+    block.data[2, 8, 30] = 60000
+    before, counted = block.data.copy(), []
+    whole = steps()["outliers"]
+
+    def counting(fresh: Block, parameters: Any) -> None:
+        whole.apply(fresh, parameters)
+        counted.append(fresh.tally["zingers"])
+
+    task = steps_job.step_task(block, 1, replace(whole, apply=counting))
+    assert task() > 0
+    assert task() > 0
+    assert counted[0] == counted[1] > 0
+    np.testing.assert_array_equal(block.data, before)
 
 
 def test_residuals_that_are_no_numbers_are_wrong() -> None:

@@ -103,8 +103,8 @@ def test_level_0_has_cores_and_files_and_says_what_it_has_not(whole: tuple[Ended
 def test_level_1_holds_each_primitive_against_its_floor(whole: tuple[Ended, Path]) -> None:
     found = whole[0].json
     floored = {f["name"]: f for f in found["figures"] if f["flops"]}
-    for name in ("correct", "fbp", "backproject", "projector", "gradient, gaussian", "difference map", "dm", "lsqml",
-                 "rpie", "ml", "raar"):  # fmt: skip
+    for name in ("correct", "fbp", "backproject", "projector", "outliers", "phase", "stripes", "gradient, gaussian",
+                 "difference map", "dm", "lsqml", "rpie", "ml", "raar"):  # fmt: skip
         figure = floored[f"{name}, 1 thread"]
         assert figure["limit"] in ("floor: memory", "floor: cores")
         assert figure["ratio"] == pytest.approx(figure["value"] / figure["limit_value"], rel=1e-6)  # one round

@@ -10,16 +10,19 @@ import numpy as np
 
 from hpcdaas.backend.cpu import CpuBackend
 from hpcdaas.backend.views import ViewSetup
-from hpcdaas.bench import tomo_job, views_job, work
+from hpcdaas.bench import steps_job, tomo_job, views_job, work
 from hpcdaas.bench.cores import Cores, threads_in_words
 from hpcdaas.bench.figures import Goal
 from hpcdaas.bench.ptycho_job import GROUP, Job, make_algorithm, simulation_job
 from hpcdaas.bench.rounds import Rounds, Task, per_piece, timed
 from hpcdaas.bench.run import Run
 from hpcdaas.bench.work import Work
+from hpcdaas.tomo import steps
+from hpcdaas.tomo.phase import Phase, decay_length, reach
+from hpcdaas.tomo.stripes import Stripes
 
-#: Slices of a batch, and pixels at which `fbp` is held against its definition.
-SLICES, PIXELS = 16, 40
+#: Slices of a batch, sinograms of another, and pixels at which `fbp` is held against its definition.
+SLICES, SINOGRAMS, PIXELS = 16, 2, 40
 #: What is shown of the views' primitives, and whose work each is.
 VIEWS = {
     views_job.EVALUATE: "evaluate",
@@ -33,6 +36,8 @@ VIEWS = {
 ALGORITHMS = {
     "dm": "difference map", "raar": "difference map", "rpie": "rPIE", "lsqml": "LSQ-ML", "ml": "iteration of ML",
 }  # fmt: skip
+#: How much the sample of the phase retrieval refracts for what it absorbs.
+DELTA_BETA = 100.0
 BATCHED = {"rpie": {"batch": GROUP}, "lsqml": {"group": GROUP}}
 
 
@@ -40,6 +45,8 @@ def measure(run: Run) -> None:
     """Add the figures of primitives and algorithms."""
     _fbp(run, *((128, 90) if run.quick else (2048, 1500)))
     _rays(run, *((128, 90) if run.quick else (1024, 750)))
+    _projections(run, *((24, 32, 2) if run.quick else (512, 1024, 6)))
+    _sinograms(run, *((64, 48) if run.quick else (1024, 750)))
     for n, modes in ((32, 1),) if run.quick else ((128, 1), (128, 2), (256, 1)):
         _views(run, n, modes)
     _algorithms(run, *((40, 64) if run.quick else (256, 128)))
@@ -125,6 +132,35 @@ def _rays(run: Run, columns: int, angles: int) -> None:
         named = all_three(CpuBackend(threads))
         tasks[threads] = per_piece({name: timed(work) for name, work in named.items()}, SLICES)
     _against_floors(run, group, tasks, work.slices(columns, angles))
+
+
+def _projections(run: Run, rows: int, columns: int, angles: int) -> None:
+    """The steps that go over projections: zingers and phase."""
+    group = f"tomography, projections of {rows} × {columns}"
+    run.teller.begin(f"{group}: preparing", 1)
+    counts = steps_job.make_block(rows, columns, angles)
+    known = steps()
+    light = steps_job.corrected(counts, "flatfield")
+    tasks: dict[int, dict[str, Task]] = {}
+    for threads in run.threads:
+        named = {
+            "outliers": steps_job.step_task(counts, threads, known["outliers"]),
+            "phase": steps_job.step_task(light, threads, known["phase"], delta_beta=DELTA_BETA),
+        }
+        tasks[threads] = per_piece(named, angles)
+    margin = reach(decay_length(Phase(delta_beta=DELTA_BETA), light))
+    _against_floors(run, group, tasks, work.projections(rows, columns, margin))
+
+
+def _sinograms(run: Run, columns: int, angles: int) -> None:
+    """The step that goes over sinograms: stripes."""
+    group = f"tomography, sinograms of {columns} columns, {angles} angles"
+    run.teller.begin(f"{group}: preparing", 1)
+    lines = steps_job.corrected(steps_job.make_block(SINOGRAMS, columns, angles), "flatfield", "minus_log")
+    found = {threads: {"stripes": steps_job.step_task(lines, threads, steps()["stripes"])} for threads in run.threads}
+    tasks = {threads: per_piece(named, SINOGRAMS) for threads, named in found.items()}
+    usual = Stripes()
+    _against_floors(run, group, tasks, work.sinograms(columns, angles, usual.size, usual.large_size))
 
 
 def _views(run: Run, n: int, modes: int) -> None:

@@ -3,14 +3,17 @@
 floor = max(bytes / bandwidth, Σ transforms · time of each + multiply-adds / peak), with the figures of level 0 that
 were measured in the same rounds, on as many threads. Transforms and multiply-adds take turns in the same units of a
 core, and so they add up; memory can be busy meanwhile (S. Williams, A. Waterman, D. Patterson, Commun. ACM 52, 65
-(2009)). Nothing is counted for index arithmetic, square roots, divisions, moving data within a cache, or threads that
-wait: no program reaches 1.
+(2009)). A comparison counts as a multiply-add: it takes the same units. Nothing is counted for index arithmetic, square
+roots, divisions, moving data within a cache, or threads that wait: no program reaches 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import lgamma, log, log2
+
+from scipy.fft import next_fast_len
 
 from hpcdaas.backend import next_smooth
 from hpcdaas.backend.cpu import gridding
@@ -98,6 +101,57 @@ def slices(n: int, angles: int, eps: float = 1e-3) -> dict[str, Work]:
         ),
         "ray sum": sums,
         "projector": Work(sums.bytes, sums.multiply_adds, {}, "the ray sum's adjoint: as much per pixel and angle"),
+    }  # fmt: skip
+
+
+def projections(rows: int, columns: int, margin: int) -> dict[str, Work]:
+    """Give the work of a projection, by the steps of tomography that go over projections.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Of the block, halo included.
+    margin : int
+        Columns that `phase` adds on either side.
+    """
+    pixels = rows * columns
+    high, wide = next_fast_len(rows, real=True), next_fast_len(columns + 2 * margin, real=True)
+    lines = {wide: float(high)}
+    lines[high] = lines.get(high, 0.0) + wide
+    return {
+        "outliers": Work(
+            COUNT * pixels, 6.0 * pixels, {},
+            "counts are read, and next to none are written; all that most pixels need: the minimum of 3 × 3, two "
+            "comparisons along each axis (4), times the threshold (1), compared with it (1)",
+        ),
+        "phase": Work(
+            2 * REAL * pixels, float(high * wide), lines,
+            "two real rows of the padded frame share a transform, and half of the columns are kept: there and back as "
+            "many lines as it has rows, and as many as it has columns; half of its points times a real response (2)",
+        ),
+    }  # fmt: skip
+
+
+def sinograms(columns: int, angles: int, size: int, large_size: int) -> dict[str, Work]:
+    """Give the work of a sinogram, by the steps of tomography that go over sinograms.
+
+    Parameters
+    ----------
+    columns, angles : int
+    size, large_size : int
+        Columns of the medians of `stripes`.
+    """
+    values = angles * columns
+    sort = lgamma(angles + 1) / log(2) / angles
+    medians = log2(size) + log2(large_size)
+    return {
+        "stripes": Work(
+            2 * REAL * values, (sort + medians + 9) * values, {},
+            "read and written once; each column is sorted once, log2(angles!) comparisons; a running median of s "
+            "columns takes log2 s a value (J. Gil, M. Werman, IEEE Trans. PAMI 15, 504 (1993)); dead columns: smoothed "
+            "along the angle (2), the difference to it (1), its size (1) and sum (1); large ones: the difference to "
+            "the median (1), a median of that (2), taken off (1)",
+        )
     }  # fmt: skip
 
 
