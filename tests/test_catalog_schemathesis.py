@@ -18,7 +18,7 @@ from served_documents import block, derived, png
 schemathesis = pytest.importorskip("schemathesis")
 
 #: Requests for each route; more where somebody has the time: HPCDAAS_EXAMPLES=500.
-EXAMPLES = int(os.environ.get("HPCDAAS_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("HPCDAAS_EXAMPLES", "8"))
 PID = "20.500.12345/0B5D8E9A-1C6F-4B7E-9F3C-2A1D4E5F6A7B"
 
 

@@ -16,17 +16,16 @@ def look(simulation):
     scan = simulation.scan()
     step = ptycho.steps()["frames"]
     cut = step.apply(scan, step.parameters())
-    geometry = make_geometry(scan, cut.n, cut.bin)
-    found = find_focus(scan, cut, geometry, lambda z: make_model(scan, defocus=z), lambda: None)
-    return found, reach(scan, cut, geometry)
+    return scan, cut, make_geometry(scan, cut.n, cut.bin)
 
 
 @pytest.mark.parametrize("defocus", ["300 um", "-200 um"])
 def test_the_distance_is_found_with_its_sign(defocus):
     simulation = Simulation(SimulationParameters(defocus=defocus))
-    found, farthest = look(simulation)
-    assert found.defocus == pytest.approx(simulation.parameters.defocus, abs=farthest / 16)
-    model = make_model(simulation.scan(), defocus=found.defocus)
+    scan, cut, geometry = look(simulation)
+    found = find_focus(scan, cut, geometry, lambda z: make_model(scan, defocus=z), lambda: None)
+    assert found.defocus == pytest.approx(simulation.parameters.defocus, abs=reach(scan, cut, geometry) / 16)
+    model = make_model(scan, defocus=found.defocus)
     iterate(model, "lsqml", 40)
     assert compare(model, simulation).error < 0.05
 
@@ -34,7 +33,7 @@ def test_the_distance_is_found_with_its_sign(defocus):
 def test_the_reach_is_where_the_cone_fills_the_window():
     """A zone plate's cone has the half angle λ/(2Δr): at z its diameter is zλ/Δr."""
     simulation = Simulation()
-    _, farthest = look(simulation)
+    farthest = reach(*look(simulation))
     p = simulation.parameters
     window = p.size * simulation.object_pixel
     cone = farthest * simulation.wavelength / p.outer_zone
@@ -43,9 +42,7 @@ def test_the_reach_is_where_the_cone_fills_the_window():
 
 def test_it_can_be_stopped():
     simulation = Simulation(SimulationParameters(views=10))
-    scan = simulation.scan()
-    step = ptycho.steps()["frames"]
-    cut = step.apply(scan, step.parameters())
+    scan, cut, geometry = look(simulation)
     asked = []
 
     def stop():
@@ -54,5 +51,5 @@ def test_it_can_be_stopped():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        find_focus(scan, cut, make_geometry(scan, cut.n), lambda z: make_model(scan, defocus=z), stop)
+        find_focus(scan, cut, geometry, lambda z: make_model(scan, defocus=z), stop)
     assert np.sum(asked) == 3

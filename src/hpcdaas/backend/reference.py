@@ -62,12 +62,11 @@ class ReferenceBackend:
         total = np.zeros((data.shape[1], n, n))
         for j, (theta, weight) in enumerate(zip(plan.angles, plan.weights, strict=True)):
             spectrum = np.fft.rfft(p[j].astype(np.float64), padded, axis=1) * plan.response * once / padded
-            u = plan.center + x[None, :] * np.cos(theta) + x[:, None] * np.sin(theta)
-            # exp(2πi k u/P) by rows of the slice, to keep the memory small
-            for i in range(n):
-                wave = np.exp(2j * np.pi * np.outer(k, u[i]) / padded)
-                wave[-1] = np.cos(np.pi * u[i])
-                total[:, i] += weight * (spectrum @ wave).real
+            # u = center + x cos θ + y sin θ, and so exp(2πi k u/P) is a product of one factor for each x and each y
+            along_x = np.exp(2j * np.pi / padded * np.outer(k, x * np.cos(theta)))
+            along_y = np.exp(2j * np.pi / padded * np.outer(plan.center + x * np.sin(theta), k))
+            for row, line in enumerate(spectrum):
+                total[row] += weight * ((line * along_y) @ along_x).real
         out[:] = total * plan.scale
         return nonpositive
 
