@@ -158,6 +158,14 @@ def test_no_ledger_to_look_at(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_that_is_just_being_made_is_not_there_yet(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").touch()  # SQLite makes the file before its first change is done
+    with pytest.raises(InputError, match="There is no ledger in"):
+        Ledger(tmp_path, write=False)
+    Ledger(tmp_path).close()
+    Ledger(tmp_path, write=False).close()
+
+
 def test_newer_and_foreign_files_are_refused(tmp_path: Path) -> None:
     Ledger(tmp_path).close()
     with sqlite3.connect(tmp_path / "ledger.db") as db:

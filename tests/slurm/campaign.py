@@ -27,6 +27,7 @@ from private_slurm import eventually, free_ports
 
 from desk import Desk
 from hpcdaas.cluster.ledger import Ledger
+from hpcdaas.errors import InputError
 
 SITE = """
 [[pool]]
@@ -191,10 +192,10 @@ class Facility:
 
     def counts(self) -> Counter[str]:
         """Give the ledger's states, read as any other process may."""
-        folder = self.folder / "state" / "hpcdaas"
-        if not (folder / "ledger.db").exists():
+        try:
+            ledger = Ledger(self.folder / "state" / "hpcdaas", write=False)
+        except InputError:  # nobody has made it yet
             return Counter()
-        ledger = Ledger(folder, write=False)
         try:
             return Counter(ledger.counts())
         finally:

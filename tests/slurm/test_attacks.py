@@ -19,6 +19,7 @@ from private_slurm import CannotStart, Cluster, eventually
 from desk import Desk
 from hpcdaas.cluster.entry import Entry
 from hpcdaas.cluster.ledger import Ledger
+from hpcdaas.errors import InputError
 
 #: All runs are jobs of their own; scans are complete at once.
 JOBS = """
@@ -85,10 +86,10 @@ class Attack:
         self._wait.unlink(missing_ok=True)
 
     def entries(self) -> list[Entry]:
-        folder = self.desk.folder / "state" / "hpcdaas"
-        if not (folder / "ledger.db").exists():
+        try:
+            ledger = Ledger(self.desk.folder / "state" / "hpcdaas", write=False)
+        except InputError:  # the watcher hasn't made it yet
             return []
-        ledger = Ledger(folder, write=False)
         try:
             return ledger.entries()
         finally:

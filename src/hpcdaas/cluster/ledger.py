@@ -82,9 +82,7 @@ class Ledger:
         self._lock = threading.RLock()
         self._depth = 0
         if not write and not self.path.exists():
-            raise InputError(
-                f"There is no ledger in {folder}.", "Is it the --state that 'watch' or 'submit' was given?"
-            )
+            raise self._none()
         try:
             if write:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o2770)
@@ -98,6 +96,11 @@ class Ledger:
         except (OSError, sqlite3.Error) as error:
             raise InputError(f"The ledger {self.path} can't be opened: {error}.", "Give another --state.") from error
 
+    def _none(self) -> InputError:
+        return InputError(
+            f"There is no ledger in {self.path.parent}.", "Is it the --state that 'watch' or 'submit' was given?"
+        )
+
     def _check(self, write: bool) -> None:
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -109,13 +112,15 @@ class Ledger:
             )
         if application or version or self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             raise InputError(f"{self.path} is another program's database.", "Give another --state.")
-        if write:
-            with self.changing():
-                if not self._db.execute("PRAGMA application_id").fetchone()[0]:  # nobody was quicker
-                    for statement in _SCHEMA.split(";"):
-                        self._db.execute(statement)
-                    self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if not write:  # it is being made at this moment
+            self._db.close()
+            raise self._none()
+        with self.changing():
+            if not self._db.execute("PRAGMA application_id").fetchone()[0]:  # nobody was quicker
+                for statement in _SCHEMA.split(";"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close the file, once no other thread is at work with it."""
