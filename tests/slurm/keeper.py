@@ -23,9 +23,9 @@ def children(pid: int) -> list[int]:
     """Give the processes that a process has started, or taken over."""
     found: list[int] = []
     with suppress(OSError):  # it has ended
-        for thread in os.listdir(f"/proc/{pid}/task"):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
             with suppress(OSError):
-                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+                found += map(int, (thread / "children").read_text().split())
     return found
 
 
