@@ -8,15 +8,18 @@ matrix product on one thread.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from common import Goal, Report, interleave, options, per_piece, timed
 from hpcdaas.backend.cpu import CpuBackend
 from hpcdaas.bench.tomo_job import Job, make_job
-from peers import TOMOGRAPHY, Peers, peer_options
+from peers import Peers, peer_options, write_sinograms
 
 ONE, TWO = "filtered, one thread", "filtered, two threads"
+PEER = "ASTRA FBP"
 BACK, PROJECT, PEAK = "ray sum alone, one thread", "forward projector, one thread", "multiply-adds at peak"
 
 
@@ -50,17 +53,21 @@ def peak_task(multiply_adds: float) -> Callable[[], float]:
 
 def main() -> None:
     parser = options(__doc__ or "", repeats=3)
-    peer_options(parser, TOMOGRAPHY)
+    peer_options(parser)
     given = parser.parse_args()
     columns, angles, slices = (128, 90, 16) if given.quick else (2048, 1500, 16)
     job = make_job(columns, angles, slices)
     settings = {"columns": columns, "angles": angles, "slices": slices, "rounds": given.repeats}
     report = Report("backproject", settings, notes=["Times are per slice."])
-    with Peers(given, report, TOMOGRAPHY, [str(columns), str(angles)], ("astra",)) as peers:
-        tasks = per_piece(own_tasks(job), slices) | {PEAK: peak_task(2.0 * angles * columns**2)}
-        rounds = interleave(tasks | peers.tasks, given.repeats)
-    if "ASTRA FBP" in rounds:
-        report.compare(rounds, ONE, "ASTRA FBP", Goal(30, 80, at_least=True))
+    with TemporaryDirectory() as folder:
+        data = Path(folder) / "sinogram.npz"
+        write_sinograms(data, job, slice(1))
+        with Peers(given, report, ("astra",), data) as peers:
+            tasks = per_piece(own_tasks(job), slices) | {PEAK: peak_task(2.0 * angles * columns**2)}
+            rounds = interleave(tasks | peers.slices((PEER,)), given.repeats)
+        peers.note(report, (PEER,))
+    if PEER in rounds:
+        report.compare(rounds, ONE, PEER, Goal(30, 80, at_least=True))
     report.compare(rounds, ONE, PEAK)
     report.compare(rounds, TWO, ONE, Goal(1.8, 1.95, at_least=True))
     report.compare(rounds, BACK, PEAK)

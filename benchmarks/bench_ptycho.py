@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from hpcdaas.backend.cpu import available_threads
 from hpcdaas.bench.child import reconstruct
 from hpcdaas.bench.ptycho_job import GROUP, Found, Job, Reference, make_algorithm, make_job, simulated_job
 from hpcdaas.bench.scan_file import into_page_cache
-from peers import PTYCHOGRAPHY, Peers, peer_options
+from peers import Peers, on_threads, peer_options
 from scan_file import scratch_option
 
 MODES = {1: "one mode", 2: "two modes"}
+PEER = "pty-chi LSQ-ML"
 #: Times that they are faster than pty-chi.
 FASTER = {1: Goal(25, 40, at_least=True), 2: Goal(14, 22, at_least=True)}
 #: Iterations in a row: a single one is too short to be timed.
@@ -68,10 +70,11 @@ def own_tasks(job: Job) -> dict[str, Callable[[], float]]:
 def peer_tasks(peers: Peers, job: Job) -> dict[str, Callable[[], float]]:
     """Give the peer's iterations, seconds per view and mode."""
     found: dict[str, Callable[[], float]] = {}
-    for modes in MODES:
-        name = PTYCHOGRAPHY.names[f"ptychi {modes}"]
-        if name in peers.tasks:
-            found |= per_piece({name: peers.tasks[name]}, job.scan.shape[0] * modes)
+    if PEER in peers.tasks:
+        peer, task = peers.tasks[PEER]
+        for modes, words in MODES.items():
+            one = partial(peer.iteration, task, modes, 1)
+            found |= per_piece({f"{PEER}, {words}": one}, job.scan.shape[0] * modes)
     return found
 
 
@@ -85,15 +88,16 @@ def own_run(job: Job, iterations: int) -> tuple[float, Found]:
 def peer_run(peers: Peers, folder: Path, iterations: int) -> tuple[float, Found]:
     """Let pty-chi run from its start; give seconds and object."""
     out = (folder / "ptycho-peer.npz").resolve()
-    taken = peers.ask("object", "ptychi", 1, iterations, available_threads(), out)
+    peer, task = peers.tasks[PEER]
+    (taken,) = peer.run(task, 1, [iterations], out)
     with np.load(out) as file:
-        return taken, Found(file["object"], file["places"])
+        return taken, Found(file[f"object{iterations}"], file["places"])
 
 
 def add_iterations(report: Report, rounds: Rounds) -> None:
     """Add the figures of one iteration."""
     for modes in MODES:
-        one, two, peer = own(modes, "one thread"), own(modes, "two threads"), PTYCHOGRAPHY.names[f"ptychi {modes}"]
+        one, two, peer = own(modes, "one thread"), own(modes, "two threads"), f"{PEER}, {MODES[modes]}"
         if peer in rounds:
             report.compare(rounds, one, peer, FASTER[modes])
         report.compare(rounds, two, one, Goal(1.8, 1.95, at_least=True))
@@ -131,14 +135,16 @@ def measure(given: argparse.Namespace, job: Job, report: Report) -> Rounds:
     into_page_cache(job.path)
     reconstruct(job.path, out, cache=cache)  # FFT plans, and the programs' own files
     theirs: Found | None = None
-    with Peers(given, report, PTYCHOGRAPHY, [str(data)], tuple(PTYCHOGRAPHY.names)) as peers:
+    with on_threads(given, report, ("ptychi",), data, (1, available_threads())) as by_threads:
+        peers, whole = by_threads[1], by_threads[available_threads()]
         tasks = own_tasks(job) | peer_tasks(peers, job)
         tasks[RECIPE] = lambda: reconstruct(job.path, out, cache=cache).seconds
         rounds = interleave(tasks, given.repeats)
         seconds, objects = {RECIPE: rounds.median(RECIPE)}, {BY_RECIPE: Found.of_result(out)}
         seconds[alone], objects[alone] = own_run(job, iterations)
-        if peers.tasks:
-            seconds[peer], theirs = peer_run(peers, given.scratch, iterations)
+        if PEER in whole.tasks:
+            seconds[peer], theirs = peer_run(whole, given.scratch, iterations)
+    peers.note(report, (PEER,))
     for left in (data, out, given.scratch / "ptycho-peer.npz"):
         left.unlink(missing_ok=True)
     add_iterations(report, rounds)
@@ -153,7 +159,7 @@ def measure(given: argparse.Namespace, job: Job, report: Report) -> Rounds:
 def main() -> None:
     parser = options(__doc__ or "", repeats=5)
     scratch_option(parser)
-    peer_options(parser, PTYCHOGRAPHY)
+    peer_options(parser)
     parser.add_argument(
         "--scan", type=Path, metavar="PATH", help="a scan of the far field instead of the simulated one"
     )

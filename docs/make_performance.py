@@ -11,6 +11,7 @@ from hpcdaas.bench import plots, work
 from hpcdaas.bench.cores import threads_in_words
 from hpcdaas.bench.files import load
 from hpcdaas.bench.shown import quantity
+from hpcdaas.tomo.stripes import Stripes
 
 DOCS = Path(__file__).resolve().parent
 BENCHMARKS = DOCS.parent / "benchmarks"
@@ -23,6 +24,7 @@ the median of the ratios within interleaved rounds, to something that was measur
 a goal, it says which bound is kept: what must be reached, or what is aimed at; **SHORT** is neither."""
 #: Titles by the scripts' names, in the order of the page; those that are not named come last.
 TITLES = {
+    "peers": "Peers, on the same data in one run",
     "fbp": "Filtered back-projection by gridding, against peers, floor and definition",
     "backproject": "The ray sum, against a peer and a core's peak",
     "views": "Primitives of ptychography, against bare transforms",
@@ -42,13 +44,26 @@ ELSEWHERE = {"scaling": "scaling.md"}
 FLOOR = """\
 The floor of a piece is the slower of two: its bytes at the bandwidth of memory, and its transforms and multiply-adds at
 the speeds that cores have for them, all measured in turns with it. Transforms are lines in the first cache that are
-moved nowhere; index arithmetic, roots, divisions and moves within the cache are in no floor. The table says what is
-counted for each slice, or view and mode (here: slices of 2048² from 1500 angles; views of 128², one mode)."""
+moved nowhere; a comparison counts as a multiply-add; index arithmetic, roots, divisions and moves within the cache are
+in no floor. The table says what is counted for each projection, sinogram, slice, or view and mode (here: projections of
+512 × 1024; sinograms of 1024 columns from 750 angles; slices of 2048² from 1500 angles; views of 128², one mode)."""
+#: Columns that `phase` adds on either side of such a projection, for δ/β = 100.
+MARGIN = 45
+#: How the tables of the peers are meant.
+PEERS = """\
+Each program runs in an environment of its own, takes turns with the others, and gets the same arrays, the same first
+probe and the same number of threads; one without an entry for two threads uses one. Slices: the bare ramp filter, else
+defaults; peers take slice after slice, and so they get fewer of them. Errors are relative L2 errors after the best
+constant factor, to the exact definition in float64 (a trigonometric polynomial) and to that of the linear sum (linear
+interpolation between columns), which most peers form. Objects: **equal quality** means that an object is *good enough*,
+{settings[good enough]}: relative L2 error to the truth of the simulated scan, and Fourier ring correlation with it, the
+mean up to Nyquist; what no frame can tell is removed before. The time is that of all iterations from the start until
+then, so that a cheap iteration that brings little gains nothing; a dash says that a program isn't good enough at its
+end. How good each gets is in the last two columns."""
 #: What no script measures yet; the rest of what is missing follows from the files that aren't there.
 NEVER = """\
 - Machines with more cores than in the table above, real networks and parallel file systems: [scaling.md](scaling.md)
-  counts messages and extrapolates.
-- Steps of tomography between flat field and reconstruction (`outliers`, `stripes`, `phase`) against a floor."""
+  counts messages and extrapolates."""
 
 
 def main() -> None:
@@ -77,7 +92,7 @@ def page(files: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield f"See [{ELSEWHERE[file['benchmark']]}]({ELSEWHERE[file['benchmark']]})."
             continue
         yield f"`bench_{file['benchmark']}.py` on {where(file)}: {settings(file)}."
-        yield table(file["figures"])
+        yield from of_peers(file) if file["benchmark"] == "peers" else [table(file["figures"])]
         notes = [note for note in file.get("notes", ()) if "  " not in note]  # not tables of text
         if notes:
             yield "\n".join(notes)
@@ -138,6 +153,26 @@ def of_bench(file: Mapping[str, Any]) -> Iterator[str]:
             yield table([f for f in whole if f["group"] == group])
 
 
+def of_peers(file: Mapping[str, Any]) -> Iterator[str]:
+    """Give a table for each job of the peers: a row for each program, those that aren't there with the reason."""
+    yield PEERS.format(settings=file["settings"])
+    for group, absent in file["absent"].items():
+        figures = [f for f in file["figures"] if f["group"] == group]
+        rows: dict[str, dict[str, str]] = {}
+        for f in figures:
+            row, _, what = f["name"].partition(": ")
+            times = f" ({ratio(f)} ×)" if f["ratio"] is not None and f["unit"] == "s" else ""
+            rows.setdefault(row, {})[what] = value(f) + times
+        columns = list(dict.fromkeys(what for cells in rows.values() for what in cells))
+        lines = ["| " + " | ".join(["program", *columns]) + " |", "|" + "---|" * (1 + len(columns))]
+        for row, cells in rows.items():
+            lines.append(f"| {row} | {' | '.join(cells.get(what, '–') for what in columns)} |")
+        for row, why in absent.items():
+            lines.append(f"| {row} | {why} |{' |' * (len(columns) - 1)}")
+        yield f"{group[:1].upper()}{group[1:]}; × is to the first row:"
+        yield "\n".join(lines)
+
+
 def plots_caption() -> str:
     """Say what the roofline shows."""
     from hpcdaas.bench.page import ROOFLINE
@@ -149,6 +184,9 @@ def counted() -> str:
     """Write down what the floors are made of."""
     lines = ["| piece | bytes | multiply-adds | transforms | why |", "|---|---|---|---|---|"]
     known = {f"slice: {name}": piece for name, piece in work.slices(2048, 1500).items()}
+    known |= {f"projection: {name}": piece for name, piece in work.projections(512, 1024, MARGIN).items()}
+    usual = Stripes()
+    known |= {f"sinogram: {n}": piece for n, piece in work.sinograms(1024, 750, usual.size, usual.large_size).items()}
     known |= {f"view: {name}": piece for name, piece in work.views(128, 1, 372 * 371 / 256).items()}
     for name, piece in known.items():
         transforms = ", ".join(f"{count:.4g} of {n}" for n, count in piece.lines.items()) or "none"
