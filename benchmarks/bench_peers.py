@@ -44,7 +44,7 @@ def main() -> None:
     scratch_option(parser)
     peer_options(parser)
     parser.add_argument("--only", choices=("slices", "objects"), help="one of the two tables")
-    parser.add_argument("--large", action="store_true", help="slices of 2048², too: half an hour more")
+    parser.add_argument("--large", action="store_true", help="slices of 2048², too: takes much longer")
     given = parser.parse_args()
     given.scratch.mkdir(parents=True, exist_ok=True)
     sizes = [Size(64, 45, 8, 4)] if given.quick else [Size(1024, 750, 16, 4)]
