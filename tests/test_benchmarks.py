@@ -35,7 +35,8 @@ from scaling_model import (  # noqa: E402
     tiling_of,
 )
 
-FROM_FILES, AGAINST_PEERS = {"file_to_file", "preview", "ptycho"}, {"fbp", "backproject", "ptycho"}
+FROM_FILES = {"file_to_file", "preview", "ptycho", "peers"}
+AGAINST_PEERS = {"fbp", "backproject", "ptycho", "peers"}
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("bench_*.py")), ids=lambda path: path.stem)

@@ -2,11 +2,12 @@
 
 Every program is asked for the bare ramp filter and keeps its other defaults. Peers take slice after slice, and so they
 are timed over some only; ours are timed over all, as in a scan, and over as few as the peers, where they are slower:
-vectors and threads run over slices. Errors are relative L2 errors at random pixels within 0.45 n of the axis, where a
-program's own pixels are, after the best constant factor: peers scale by conventions of their own. They are held against
-two definitions (contract, 5): the exact one, q a trigonometric polynomial, and that of the linear sum, q interpolated
-linearly between columns, which is what most peers compute. The sinograms are a phantom, and white noise, which no
-interpolation can hide from.
+vectors and threads run over slices.
+
+Errors are relative L2 errors at random pixels within 0.45 n of the axis, where each program has its pixels, after the
+best constant factor: peers scale by conventions of their own. They are held against two definitions (contract, 5): the
+exact one, q a trigonometric polynomial, and that of the linear sum, q interpolated linearly between columns, which is
+what most peers compute. The sinograms are a phantom, and white noise, which no interpolation can hide from.
 """
 
 from __future__ import annotations
