@@ -1,7 +1,7 @@
 """Two ranks of one thread each against one rank of one thread, the same command under mpiexec.
 
-Each rank is bound to a core, as in a job: a run reads and writes in threads beside the one that computes, and one rank
-that isn't bound does that on another core. Both are shown.
+Each rank is bound to a core, as in a job. A run reads and writes in threads beside the one that computes, which a rank
+that isn't bound does on another core: to see what that makes of the ratio, `fbp` is shown not bound, too.
 
 Tomography: `fbp` of 2048 wide slices, file to file, until the result is in place; the whole process, with its start,
 checksum and registration, stands beside. Ptychography: 512 views of 256², iterations of LSQ-ML and of the difference

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpcdaas.bench import plots, work
+from hpcdaas.bench import plots, steps_job, work
 from hpcdaas.bench.cores import threads_in_words
 from hpcdaas.bench.files import load
 from hpcdaas.bench.shown import quantity
@@ -47,8 +47,6 @@ the speeds that cores have for them, all measured in turns with it. Transforms a
 moved nowhere; a comparison counts as a multiply-add; index arithmetic, roots, divisions and moves within the cache are
 in no floor. The table says what is counted for each projection, sinogram, slice, or view and mode (here: projections of
 512 × 1024; sinograms of 1024 columns from 750 angles; slices of 2048² from 1500 angles; views of 128², one mode)."""
-#: Columns that `phase` adds on either side of such a projection, for δ/β = 100.
-MARGIN = 45
 #: How the tables of the peers are meant.
 PEERS = """\
 Each program runs in an environment of its own, takes turns with the others, and gets the same arrays, the same first
@@ -184,7 +182,8 @@ def counted() -> str:
     """Write down what the floors are made of."""
     lines = ["| piece | bytes | multiply-adds | transforms | why |", "|---|---|---|---|---|"]
     known = {f"slice: {name}": piece for name, piece in work.slices(2048, 1500).items()}
-    known |= {f"projection: {name}": piece for name, piece in work.projections(512, 1024, MARGIN).items()}
+    margin = steps_job.margin(steps_job.make_block(2, 1024, 1))
+    known |= {f"projection: {name}": piece for name, piece in work.projections(512, 1024, margin).items()}
     usual = Stripes()
     known |= {f"sinogram: {n}": piece for n, piece in work.sinograms(1024, 750, usual.size, usual.large_size).items()}
     known |= {f"view: {name}": piece for name, piece in work.views(128, 1, 372 * 371 / 256).items()}

@@ -43,7 +43,8 @@ private:
 
 }  // namespace
 
-// Room for a batch's sums on the object's grid, even where this rank has nothing of it: null means not wanted.
+// Room for a batch's sums on the object's grid, even where this rank has nothing of it (null means not wanted), and for a
+// row of them in each thread.
 void Views::begin_moves(const Fields& fields) {
     const std::size_t plane = std::max<std::size_t>(1, static_cast<std::size_t>(fields.height) * fields.width);
     if (step_.size() < 2 * plane * objects_) step_ = Buffer(2 * plane * objects_);

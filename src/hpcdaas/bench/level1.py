@@ -18,7 +18,6 @@ from hpcdaas.bench.rounds import Rounds, Task, per_piece, timed
 from hpcdaas.bench.run import Run
 from hpcdaas.bench.work import Work
 from hpcdaas.tomo import steps
-from hpcdaas.tomo.phase import Phase, decay_length, reach
 from hpcdaas.tomo.stripes import Stripes
 
 #: Slices of a batch, sinograms of another, and pixels at which `fbp` is held against its definition.
@@ -36,8 +35,6 @@ VIEWS = {
 ALGORITHMS = {
     "dm": "difference map", "raar": "difference map", "rpie": "rPIE", "lsqml": "LSQ-ML", "ml": "iteration of ML",
 }  # fmt: skip
-#: How much the sample of the phase retrieval refracts for what it absorbs.
-DELTA_BETA = 100.0
 BATCHED = {"rpie": {"batch": GROUP}, "lsqml": {"group": GROUP}}
 
 
@@ -145,11 +142,10 @@ def _projections(run: Run, rows: int, columns: int, angles: int) -> None:
     for threads in run.threads:
         named = {
             "outliers": steps_job.step_task(counts, threads, known["outliers"]),
-            "phase": steps_job.step_task(light, threads, known["phase"], delta_beta=DELTA_BETA),
+            "phase": steps_job.step_task(light, threads, known["phase"], delta_beta=steps_job.DELTA_BETA),
         }
         tasks[threads] = per_piece(named, angles)
-    margin = reach(decay_length(Phase(delta_beta=DELTA_BETA), light))
-    _against_floors(run, group, tasks, work.projections(rows, columns, margin))
+    _against_floors(run, group, tasks, work.projections(rows, columns, steps_job.margin(light)))
 
 
 def _sinograms(run: Run, columns: int, angles: int) -> None:

@@ -12,7 +12,11 @@ from hpcdaas.bench.rounds import Task, timed
 from hpcdaas.step import Step
 from hpcdaas.tomo import steps
 from hpcdaas.tomo.block import Block
+from hpcdaas.tomo.phase import Phase, decay_length, reach
 from hpcdaas.tomo.simulate import DARK, FLAT, PROJECTION, Simulation, SimulationParameters
+
+#: How much the sample of the phase retrieval refracts for what it absorbs.
+DELTA_BETA = 100.0
 
 
 def make_block(rows: int, columns: int, angles: int) -> Block:
@@ -35,6 +39,11 @@ def corrected(block: Block, *names: str) -> Block:
         known[name].apply(found, known[name].parameters())
     found.values()
     return found
+
+
+def margin(block: Block) -> int:
+    """Give the columns that `phase` adds on either side of a block's projections, for `DELTA_BETA`."""
+    return reach(decay_length(Phase(delta_beta=DELTA_BETA), block))
 
 
 def step_task(block: Block, threads: int, step: Step, **parameters: float) -> Task:

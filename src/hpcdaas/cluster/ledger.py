@@ -82,7 +82,7 @@ class Ledger:
         self._lock = threading.RLock()
         self._depth = 0
         if not write and not self.path.exists():
-            raise self._none()
+            raise self._missing()
         try:
             if write:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o2770)
@@ -92,11 +92,15 @@ class Ledger:
             )
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA synchronous = FULL")
-            self._check(write)
+            try:
+                self._check(write)
+            except BaseException:
+                self._db.close()
+                raise
         except (OSError, sqlite3.Error) as error:
             raise InputError(f"The ledger {self.path} can't be opened: {error}.", "Give another --state.") from error
 
-    def _none(self) -> InputError:
+    def _missing(self) -> InputError:
         return InputError(
             f"There is no ledger in {self.path.parent}.", "Is it the --state that 'watch' or 'submit' was given?"
         )
@@ -113,8 +117,7 @@ class Ledger:
         if application or version or self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             raise InputError(f"{self.path} is another program's database.", "Give another --state.")
         if not write:  # it is being made at this moment
-            self._db.close()
-            raise self._none()
+            raise self._missing()
         with self.changing():
             if not self._db.execute("PRAGMA application_id").fetchone()[0]:  # nobody was quicker
                 for statement in _SCHEMA.split(";"):
