@@ -27,7 +27,7 @@ sys.path[:0] = sys.argv[2].split(":")
 from {module} import make_backend
 from rank_cases import save
 with make_backend() as backend:
-    save(backend, sys.argv[1])
+    save(backend, sys.argv[1], sys.argv[3])
 """
 
 
@@ -38,9 +38,10 @@ def run(name: str, **more: Any) -> tuple[Any, list[float]]:
     return model, [value for row in rows for value in row.values()]
 
 
-def save(backend: Any, path: str) -> None:
+def save(backend: Any, path: str, direct: str) -> None:
     """Run all on this rank, and let rank 0 save what was found."""
     comm, found = world(), {}
+    comm.settle = backend.settle if direct else None
     for name in ALGORITHMS:
         model, numbers = run(name, backend=backend, comm=comm)
         assert backend.device.is_here(model.object)
@@ -51,17 +52,27 @@ def save(backend: Any, path: str) -> None:
 
 
 class OnManyRanks:
-    """`module` names what is imported to make a backend; `places` are where Python looks for it."""
+    """`module` names what is imported to make a backend; `places` are where Python looks for it.
+
+    `direct`: ranks exchange what is on their devices as it is.
+    """
 
     module: str
+    direct = False
     places: tuple[Path, ...] = (Path(__file__).parent,)
 
     @pytest.fixture(scope="class")
     @classmethod
     def found(cls, tmp_path_factory):
+        return cls.results(tmp_path_factory)
+
+    @classmethod
+    def results(cls, tmp_path_factory):
         folder = tmp_path_factory.mktemp("ranks")
         places = ":".join(map(str, cls.places))
-        ended = Launcher(folder).run(2, folder / "r.npz", places, script=SCRIPT.format(module=cls.module))
+        ended = Launcher(folder).run(
+            2, folder / "r.npz", places, "direct" if cls.direct else "", script=SCRIPT.format(module=cls.module)
+        )
         assert ended.code == 0, ended.out + ended.err
         return np.load(folder / "r.npz")
 

@@ -36,6 +36,12 @@ class DeviceArray(NDArrayOperatorsMixin):
             return lambda *inputs, **more: self._call(getattr(self.memory, name), inputs, more)
         raise AttributeError(f"an array of the device has no {name}")
 
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Where it lies, for other libraries (Numba's interface, version 3)."""
+        found: dict[str, Any] = dict(self.memory.__array_interface__)
+        return {key: found[key] for key in ("shape", "typestr", "data", "strides")} | {"version": 3}
+
     def __len__(self) -> int:
         return len(self.memory)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -109,6 +110,11 @@ class Backend(Protocol):
 
     name: str
     threads: int
+
+    @property
+    def settle(self) -> Callable[[], None] | None:
+        """What waits until arrays hold what was computed; None where they are the host's and always do."""
+        ...
 
     def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:
         """Say how much memory the primitives work in for a batch of rows, beside data and slices."""

@@ -65,6 +65,7 @@ class CpuBackend:
     """
 
     name = "cpu"
+    settle = None
 
     def __init__(self, threads: int | None = None, level: str | None = None) -> None:
         self.threads = threads or available_threads()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,11 @@ class CudaBackend:
         self.threads = threads or available_threads()
         self.device = CudaDevice(load(), local_rank())
         self.tomo = CudaTomo(self.device)
+
+    @property
+    def settle(self) -> Callable[[], None]:
+        """See `hpcdaas.backend.Backend.settle`."""
+        return self.device.synchronize
 
     def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:
         """See `hpcdaas.backend.Backend.work_bytes`: pinned copies of rows and slices on their way."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -35,6 +35,8 @@ class Comm(Protocol):
         Ranks that use the same cores as this one, itself included.
     sent : Counter
         Bytes that this rank has sent to others, and messages, by what they were for.
+    settle : callable or None
+        Where verbs that move arrays take those of a GPU: waits until they hold what was computed.
     """
 
     rank: int
@@ -42,6 +44,7 @@ class Comm(Protocol):
     local: int
     sharing: int
     sent: Counter[str]
+    settle: Callable[[], None] | None
 
     def agree(self, flag: bool = False) -> bool:
         """Meet; say whether any rank has raised its flag."""
@@ -100,6 +103,7 @@ class Serial:
 
     def __init__(self) -> None:
         self.sent: Counter[str] = Counter()
+        self.settle: Callable[[], None] | None = None
 
     def agree(self, flag: bool = False) -> bool:
         """See `Comm.agree`."""

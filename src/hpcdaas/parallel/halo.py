@@ -65,4 +65,4 @@ class Halo:
 
 
 def _part(array: NDArray[Any], box: Box) -> NDArray[Any]:
-    return np.ascontiguousarray(array[(..., *box.slices)])
+    return array[(..., *box.slices)].copy()

@@ -16,6 +16,7 @@ from hpcdaas.errors import InputError
 from hpcdaas.io.partial import Partial
 from hpcdaas.io.ptycho_result import lay_out_ptycho_result, write_part
 from hpcdaas.parallel import Comm, Serial
+from hpcdaas.parallel.on_device import reach_devices
 from hpcdaas.pipeline.chain import Chain, Stage
 from hpcdaas.pipeline.options import Watcher
 from hpcdaas.pipeline.ptycho_outcome import Outcome
@@ -146,6 +147,9 @@ class Ptychography:
 
     def run(self, partial: Partial, plan: Plan, saved: dict[str, Any] | None, watcher: Watcher) -> Outcome:
         """Reconstruct; see `hpcdaas.pipeline.tomography.Tomography.run`."""
+        reach_devices(self.comm, self.backend.settle)
+        if self.comm.settle is not None:
+            watcher.say("Ranks exchange from GPU to GPU.")
         if saved and saved["ranks"] == self.comm.size == 1:
             plan = Plan(**saved["plan"])  # the same pieces give the same bits
         if saved and saved["ranks"] != self.comm.size:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.backend.views import Complex64, Float32, Int32, Views
-from hpcdaas.ptycho.tile import Tile, at_host
+from hpcdaas.ptycho.tile import Tile, at_hand
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,24 @@ class GroupsBeside:
 
         Gives the largest `light`.
         """
-        views, sends, comes, places = self._views, {}, {}, {}
+        views, comm, sends, comes, places = self._views, self.tile.comm, {}, {}, {}
         for rank, box in self._boxes.items():
             if field is None:
                 break
             sent, coming = self._sent[rank][group], self._coming[rank][group]
             if len(sent):
-                sends[rank] = views.get(views.touched(sent, box).pack(field))
+                packed = views.touched(sent, box).pack(field)
+                sends[rank] = packed if comm.settle else views.get(packed)
             if len(coming):
                 places[rank] = views.touched(coming, box)
-                comes[rank] = np.empty((len(field), places[rank].pixels), np.complex64)
+                shape = len(field), places[rank].pixels
+                comes[rank] = np.empty_like(field, shape=shape) if comm.settle else np.empty(shape, np.complex64)
         with ExitStack() as stack:
-            largest = self.tile.comm.complete(
+            largest = comm.complete(
                 light,
                 {rank: packed for rank, packed in sends.items() if packed.size},
                 {rank: packed for rank, packed in comes.items() if packed.size},
-                [stack.enter_context(at_host(array, views)) for array in sums],
+                [stack.enter_context(at_hand(array, views, comm)) for array in sums],
             )
         for rank, place in places.items():
             assert field is not None

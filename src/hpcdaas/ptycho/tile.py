@@ -17,9 +17,9 @@ from hpcdaas.ptycho.geometry import Geometry
 
 
 @contextmanager
-def at_host(array: NDArray[Any], views: Views) -> Iterator[NDArray[Any]]:
+def at_hand(array: NDArray[Any], views: Views, comm: Comm) -> Iterator[NDArray[Any]]:
     """Give an array where ranks can exchange it; what becomes of it there is so in the primitives' memory, too."""
-    here = views.get(array)
+    here = array if comm.settle else views.get(array)
     yield here
     if here is not array:
         array[...] = views.put(here)
@@ -73,13 +73,13 @@ class Tile:
         return mine[mine >= 0]
 
     def complete(self, sums: Sums, views: Views) -> None:
-        """Add what all ranks' views say, in place: through the host, where ranks meet."""
+        """Add what all ranks' views say, in place."""
         if self.alone:
             return
         adds = (self.halo.add, self.halo.add, self.comm.add, self.comm.add)
         for add, array in zip(adds, (sums.object, sums.weight, sums.probe, sums.probe_weight), strict=True):
             if array is not None:
-                with at_host(array, views) as here:
+                with at_hand(array, views, self.comm) as here:
                     add(here)
 
     def total(self, *numbers: float) -> NDArray[np.float64]:
