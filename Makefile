@@ -2,6 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Processes that share the tests, file by file.
+WORKERS ?= 2
 
 # Python files are used where they are; these have to be built or installed.
 BUILT_FROM := pyproject.toml CMakeLists.txt $(shell find cpp kernels -type f)
@@ -24,7 +26,7 @@ demo: $(STAMP)
 	$(BIN)/hpcdaas demo -o demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 
 test-long: $(STAMP)
 	$(BIN)/python -m pytest -m long --timeout=3600

@@ -16,6 +16,20 @@ from numpy.typing import NDArray
 Writer = Callable[..., Path]
 
 
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say a line at the end of all tests."""
+    return lambda line: record_property("told", line)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what tests had to say."""
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == "told" and report.when == "call":
+                terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder of real measured scans; the test is skipped where there is none."""

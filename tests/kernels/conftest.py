@@ -18,20 +18,14 @@ def compiler() -> Iterator[Compiler]:
     yield from make_compiler(Path(__file__).parent)
 
 
-REPORTS = pytest.StashKey[dict[str, Any]]()
-
-
 @pytest.fixture
-def record_registers(request: pytest.FixtureRequest) -> Callable[[str, Any], None]:
-    """Keep what a compiler says of registers and spills for the end of the tests."""
-    reports = request.config.stash.setdefault(REPORTS, {})
-    return reports.__setitem__
+def tell_registers(tell: Callable[[str], None]) -> Callable[[str, Any], None]:
+    """Say at the end of the tests what a compiler says of registers and spills."""
 
-
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Show registers and spills of all kernels."""
-    for title, report in config.stash.get(REPORTS, {}).items():
-        terminalreporter.write_line(f"registers of kernels ({title}), and bytes that didn't fit:")
+    def say(title: str, report: dict[tuple[str, int], tuple[int, int]]) -> None:
+        tell(f"registers of kernels ({title}), and bytes that didn't fit:")
         for kernel in sorted({name for name, _ in report}):
             used = (f"sm_{a} {r}" + (f" +{s}" if s else "") for (k, a), (r, s) in sorted(report.items()) if k == kernel)
-            terminalreporter.write_line(f"  {kernel:<12} {', '.join(used)}")
+            tell(f"  {kernel:<12} {', '.join(used)}")
+
+    return say

@@ -31,9 +31,9 @@ def test_kernels_compile_without_a_word(compiler, tmp_path, macros):
     assert compiler.compile(NAMES, macros, False, tmp_path).strip() == ""
 
 
-def test_registers_suffice(compiler, tmp_path, record_registers):
+def test_registers_suffice(compiler, tmp_path, tell_registers):
     report = device_compilers.parse(compiler.compile(NAMES, MANY, True, tmp_path))
-    record_registers(compiler.name, report)
+    tell_registers(compiler.name, report)
     assert {key[0] for key in report} == set(NAMES)
     assert {key[1] for key in report} == set(device_compilers.ARCHITECTURES)
     assert [key for key, (_, spilled) in report.items() if spilled] == []

@@ -115,6 +115,8 @@ def _tell(result: Result, rows: list[Row], places: dict[str, Any]) -> None:
     console.print(table)
     took = "was there already" if result.existed else f"{result.seconds['total']:.1f} s"
     what = "voxels" if result.raw.technique == "tomography" else "modes and pixels of the object"
-    console.print(f"\nReconstruction: {' × '.join(map(str, result.shape))} {what}, {took}", markup=False)
+    console.print(
+        f"\nReconstruction: {' × '.join(map(str, result.shape))} {what}, {took}", markup=False, soft_wrap=True
+    )
     for name, place in places.items():
-        console.print(f"{name:<16}{place}", markup=False)
+        console.print(f"{name:<16}{place}", markup=False, soft_wrap=True)

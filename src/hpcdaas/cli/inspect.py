@@ -150,10 +150,12 @@ def _tell(found: dict[str, Any], facts: dict[str, str]) -> None:
         if lines:
             console.print(f"\n{title}", style="bold")
             for line in lines:
-                console.print(Text(f"  {line}"))
+                console.print(Text(f"  {line}"), soft_wrap=True)
     if "trials" in found:
         t = found["trials"]
-        console.print(Text(f"\nCentre {t['center']:.2f}, confidence {t['confidence']:.2f}: {t['reason']}"))
-        console.print(Text(f"Look at it: {t['picture']}"))
+        console.print(
+            Text(f"\nCentre {t['center']:.2f}, confidence {t['confidence']:.2f}: {t['reason']}"), soft_wrap=True
+        )
+        console.print(Text(f"Look at it: {t['picture']}"), soft_wrap=True)
     if "picture" in found:
-        console.print(Text(f"\nThe scan on the object: {found['picture']}"))
+        console.print(Text(f"\nThe scan on the object: {found['picture']}"), soft_wrap=True)
