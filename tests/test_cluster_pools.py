@@ -278,10 +278,20 @@ def test_many_threads_may_submit(pools: Pools, tmp_path: Path) -> None:
 
 
 def test_without_dask_it_is_said_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    monkeypatch.delitem(sys.modules, "hpcdaas.cluster.pool.jobqueue", raising=False)
+    for name in ("dask_jobqueue", "dask_jobqueue.slurm"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match="dask_jobqueue") as caught:
         Pools(Site(), tmp_path)
     assert "hpcdaas[slurm]" in caught.value.hint
+
+
+def test_ctrl_c_stays_what_it_was_whatever_is_imported_first() -> None:
+    code = (
+        "import signal; import hpcdaas.cluster.pool.crew; "
+        "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 IMPORTS = """

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import signal
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -277,18 +276,16 @@ class Pools:
 
 
 def _check_installed() -> None:
-    before = signal.getsignal(signal.SIGINT)
     try:
-        import dask_jobqueue  # noqa: F401
         import distributed  # noqa: F401
+
+        import hpcdaas.cluster.pool.jobqueue  # noqa: F401
     except ImportError as error:
         raise InputError(
             f"Pools need '{error.name}', which isn't installed.", "pip install 'hpcdaas[slurm]'"
         ) from error
     except ValueError as error:
         raise HpcdaasError("The first pools of a process have to be made by its main thread.") from error
-    if signal.getsignal(signal.SIGINT) is not before:  # dask_jobqueue takes Ctrl-C, when it is imported, to end Python
-        signal.signal(signal.SIGINT, before)
 
 
 def _slurm() -> Slurm:

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from distributed import Scheduler
 from distributed.deploy.spec import ProcessInterface, SpecCluster
 
+from hpcdaas.cluster.pool.jobqueue import SLURMCluster, SLURMJob
 from hpcdaas.cluster.pool.session import Session, security
 from hpcdaas.cluster.site import PoolTable, Site
 from hpcdaas.cluster.site.preamble import environment, interpreter, lines

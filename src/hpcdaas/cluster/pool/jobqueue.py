@@ -1,0 +1,13 @@
+"""What is used of dask-jobqueue, imported without its taking Ctrl-C to end Python."""
+
+from __future__ import annotations
+
+import signal
+
+_before = signal.getsignal(signal.SIGINT)
+from dask_jobqueue.slurm import SLURMCluster, SLURMJob  # noqa: E402
+
+if signal.getsignal(signal.SIGINT) is not _before:
+    signal.signal(signal.SIGINT, _before)
+
+__all__ = ["SLURMCluster", "SLURMJob"]
