@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,8 @@ LOADS = st.builds(
     float_copies=st.sampled_from([0, 2]),
     whole_frames=st.booleans(),
     step=st.integers(1, 10),
+    threads=st.integers(1, 256),
+    row_work=st.sampled_from([0, 10**6, 10**8]),
 )
 BUDGETS = st.integers(0, 2 * 10**11)
 
@@ -96,6 +99,13 @@ def test_rows_apart_from_each_other_come_alone() -> None:
     load = Load(100, 50, 100, 2, 40000, 0, halo=5, step=7)
     assert make_plan(load, 10**10).block == 1
     assert make_plan(Load(100, 50, 100, 2, 40000, 0, halo=0, step=7), 10**10).block > 1
+
+
+def test_threads_that_need_much_memory_get_lower_blocks() -> None:
+    load = Load(1500, 2000, 2048, 2, 4 * 2048**2, 0, float_copies=2, threads=64, row_work=150_000_000)
+    low, high = (make_plan(load, memory) for memory in (4 * 10**9, 64 * 10**9))
+    assert low.block < high.block
+    assert high.bytes - block_bytes(replace(load, threads=1), high.block, hold=False) == 31 * load.row_work
 
 
 def test_sentence() -> None:

@@ -11,9 +11,10 @@ from pydantic import Field, field_validator
 from hpcdaas.params import Parameters
 from hpcdaas.step import Axis, Step
 from hpcdaas.tomo.block import Block
+from hpcdaas.tomo.threads import each
 
-#: Pixels that are handled at once, so that the temporaries stay in the cache.
-BATCH = 1 << 15
+#: Pixels that a thread handles at once: with fewer, threads wait for each other's Python, with more, for memory.
+BATCH = 1 << 19
 
 
 class Outliers(Parameters):
@@ -48,16 +49,16 @@ def outliers(block: Block, parameters: Outliers) -> None:
     parameters : Outliers
     """
     inner = slice(block.halo, block.data.shape[1] - block.halo)
-    block.tally["zingers"] += _clean(block.data, parameters, inner)
+    block.tally["zingers"] += _clean(block.data, parameters, inner, block.backend.threads)
     for _, frames in block.flats:
-        _clean(frames, parameters, inner)
+        _clean(frames, parameters, inner, block.backend.threads)
 
 
-def _clean(frames: NDArray[Any], parameters: Outliers, inner: slice) -> int:
+def _clean(frames: NDArray[Any], parameters: Outliers, inner: slice, threads: int) -> int:
     """Replace zingers in frames (frame, row, column); give how many there were in the inner rows."""
     batch = max(1, BATCH // frames[0].size) if len(frames) else 1
-    count = 0
-    for start in range(0, len(frames), batch):
+
+    def clean(start: int) -> int:
         part = frames[start : start + batch]
         pixels = np.flatnonzero(_candidates(part, parameters))
         frame, row, column = np.unravel_index(pixels, part.shape)
@@ -66,8 +67,9 @@ def _clean(frames: NDArray[Any], parameters: Outliers, inner: slice) -> int:
         excess = np.maximum(value, middle) - middle
         zinger = excess > np.float32(parameters.threshold) * np.abs(middle)
         part[frame[zinger], row[zinger], column[zinger]] = middle[zinger]
-        count += int(np.count_nonzero((row[zinger] >= inner.start) & (row[zinger] < inner.stop)))
-    return count
+        return int(np.count_nonzero((row[zinger] >= inner.start) & (row[zinger] < inner.stop)))
+
+    return sum(each(clean, range(0, len(frames), batch), threads))
 
 
 def _candidates(frames: NDArray[Any], parameters: Outliers) -> NDArray[np.bool_]:

@@ -14,11 +14,14 @@ from hpcdaas.params import Parameters
 from hpcdaas.scan import Scan
 from hpcdaas.step import Axis, Step
 from hpcdaas.tomo.block import Block
+from hpcdaas.tomo.threads import each
 
 #: Planck's constant times the speed of light, eV m (both exact in the SI).
 HC = 1.239841984e-6
 #: What the rows beyond the halo may still add to a row, relative to their own size.
 TRUNCATION = 1e-6
+#: Pixels that are filtered at once, by all threads together.
+AT_ONCE = 1 << 22
 
 
 class Phase(Parameters):
@@ -60,11 +63,15 @@ def phase(block: Block, parameters: Phase) -> None:
     response = (1 / (1 + (2 * np.pi * length) ** 2 * (fy[:, None] ** 2 + fx**2))).astype(np.float32)
     left = (shape[1] - columns) // 2
     width = ((0, 0), (0, shape[0] - rows), (left, shape[1] - columns - left))
-    batch = max(1, (1 << 22) // (shape[0] * shape[1]))
-    for start in range(0, len(data), batch):
+    threads = max(1, min(block.backend.threads, AT_ONCE // (shape[0] * shape[1])))
+    batch = max(1, AT_ONCE // (threads * shape[0] * shape[1]))
+
+    def filter_some(start: int) -> None:
         part: NDArray[np.float32] = np.pad(data[start : start + batch], width, mode="edge")
         filtered = scipy.fft.irfft2(scipy.fft.rfft2(part) * response, s=shape)
         data[start : start + batch] = filtered[:, :rows, left : left + columns]
+
+    each(filter_some, range(0, len(data), batch), threads)
 
 
 def decay_length(parameters: Phase, geometry: Scan | Block) -> float:

@@ -16,6 +16,8 @@ RESIDENT = 220_000_000
 WAITING = 1
 #: Blocks that a scan comes in at least, where its rows allow: what is read first is waited for.
 SHARES = 8
+#: Bytes that a step along a sinogram works in for each of its values; `stripes` takes the most.
+ROW_WORK = 50
 #: More than this at once makes reading no faster.
 READ_ENOUGH = 256_000_000
 
@@ -50,6 +52,10 @@ class Load:
         Whether the centre has to be found first, on a few rows.
     ranks : int
         Ranks that share the rows. The memory is that of one of them.
+    threads : int
+        Threads of a rank.
+    row_work : int
+        Bytes that each of them needs beside the sinogram that it corrects.
     """
 
     angles: int
@@ -66,6 +72,8 @@ class Load:
     field_bytes: int = 0
     finds_center: bool = False
     ranks: int = 1
+    threads: int = 1
+    row_work: int = 0
 
     @property
     def own_rows(self) -> int:
@@ -119,6 +127,7 @@ def block_bytes(load: Load, block: int, hold: bool) -> int:
         raw = row * load.itemsize * tall * (2 if load.ranks == 1 else 3)
     work = row * tall * 4 * load.float_copies
     fields = load.field_frames * tall * load.columns * load.field_bytes * 2
+    work += min(load.threads, tall) * load.row_work
     slices = (1 + WAITING) * min(block, BATCH) * load.slice_bytes
     return RESIDENT + raw + work + fields + slices + load.fixed
 

@@ -13,6 +13,7 @@ from hpcdaas.backend import Float32
 from hpcdaas.params import Parameters
 from hpcdaas.step import Axis, Step
 from hpcdaas.tomo.block import Block
+from hpcdaas.tomo.threads import each
 
 #: The angles of each column by their values.
 Order: TypeAlias = NDArray[np.int64]
@@ -55,7 +56,8 @@ def stripes(block: Block, parameters: Stripes) -> None:
     parameters : Stripes
     """
     data = block.values()
-    for row in range(data.shape[1]):
+
+    def clean(row: int) -> None:
         sinogram = np.ascontiguousarray(data[:, row].T)  # (column, angle)
         if parameters.method == "all":
             remove_dead(sinogram, parameters.large_size, parameters.snr)
@@ -65,6 +67,8 @@ def stripes(block: Block, parameters: Stripes) -> None:
         if parameters.method in ("sorting", "all"):
             remove_by_sorting(sinogram, parameters.size, order)
         data[:, row] = sinogram.T
+
+    each(clean, range(data.shape[1]), block.backend.threads)
 
 
 def remove_by_sorting(sinogram: Float32, size: int, order: Order | None = None) -> None:

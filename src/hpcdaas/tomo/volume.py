@@ -22,7 +22,7 @@ from hpcdaas.scan import Scan
 from hpcdaas.step import Axis, Step
 from hpcdaas.tomo.block import Block
 from hpcdaas.tomo.field_of_view import output_columns
-from hpcdaas.tomo.plan import BATCH, WAITING, Load, Plan
+from hpcdaas.tomo.plan import BATCH, ROW_WORK, WAITING, Load, Plan
 from hpcdaas.tomo.source import Rows, Source
 
 
@@ -139,6 +139,8 @@ class Volume:
             step=self.rows.step,
             finds_center=self.scan.center is None,
             ranks=ranks,
+            threads=self.backend.threads,
+            row_work=ROW_WORK * angles * columns if any(p.step.axis is Axis.SINOGRAM for p in self.parts) else 0,
         )
 
     def hold(self) -> None:
