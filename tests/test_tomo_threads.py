@@ -12,24 +12,22 @@ from hpcdaas.tomo import steps
 from hpcdaas.tomo.threads import each
 from tomo_blocks import make_block
 
-COUNTS = np.random.default_rng(0).poisson(100.0, (48, 300, 400)).astype(np.uint16)
-COUNTS[::7, ::50, ::60] = 60000
+COUNTS = np.random.default_rng(0).poisson(100.0, (48, 300, 400)).astype(np.float32)
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters", "dtype"),
-    [("outliers", {}, np.uint16), ("phase", {"delta_beta": 50.0}, np.float32), ("stripes", {}, np.float32)],
+    ("name", "parameters"),
+    [("phase", {"delta_beta": 50.0}), ("stripes", {})],
 )
-def test_the_same_bits_in_any_number_of_threads(name, parameters, dtype, monkeypatch):
+def test_the_same_bits_in_any_number_of_threads(name, parameters, monkeypatch):
     found = []
     for threads in (1, 3):
         monkeypatch.setattr(ReferenceBackend, "threads", threads)
-        block = make_block(COUNTS.astype(dtype), energy=2e4, distance=0.1, pixel_size=1e-6)
+        block = make_block(COUNTS.copy(), energy=2e4, distance=0.1, pixel_size=1e-6)
         steps()[name].apply(block, steps()[name].parameters(**parameters))
-        found.append((block.values(), dict(block.tally)))
-    assert np.array_equal(found[0][0], found[1][0])
-    assert found[0][1] == found[1][1]
-    assert not np.array_equal(found[0][0], COUNTS)
+        found.append(block.values())
+    assert np.array_equal(*found)
+    assert not np.array_equal(found[0], COUNTS)
 
 
 def test_parts_go_at_the_same_time_and_come_in_order():

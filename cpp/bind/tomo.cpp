@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "arrays.hpp"
+#include "hpcdaas/outliers.hpp"
 #include "hpcdaas/tomo.hpp"
 
 using namespace hpcdaas;
@@ -103,6 +104,17 @@ py::tuple run_correct(const py::array& data, const std::optional<CorrectionArray
     return answer(found);
 }
 
+long run_outliers(py::array data, int size, float threshold, int first, int last, int threads) {
+    require(data.ndim() == 3 && data.strides(2) == data.itemsize(), "frames are (frame, row, column), columns side by side");
+    require(size > 0 && size % 2 == 1, "size is odd");
+    const py::ssize_t each = data.itemsize();
+    const Frames frames{data.mutable_data(), type_of(data.dtype()), static_cast<int>(data.shape(0)),
+                        static_cast<int>(data.shape(1)), static_cast<int>(data.shape(2)), data.strides(0) / each,
+                        data.strides(1) / each};
+    py::gil_scoped_release release;
+    return replace_outliers(frames, {size, threshold, first, last}, threads);
+}
+
 py::tuple run_filtered(const RaySum& rays, FftLibrary& library, const py::array& data,
                        const std::optional<CorrectionArrays>& c, const FbpGeometry& g, Floats out) {
     const Projections p = view(data, c);
@@ -196,6 +208,9 @@ void bind_tomo(py::module_& m) {
 
     m.def("correct", &run_correct, py::arg("data"), py::arg("correction"), py::arg("out").noconvert(), py::arg("level"),
           py::arg("threads"));
+
+    m.def("outliers", &run_outliers, py::arg("data").noconvert(), py::arg("size"), py::arg("threshold"), py::arg("first"),
+          py::arg("last"), py::arg("threads"));
 
     py::class_<FbpGeometry>(m, "FbpGeometry")
         .def(py::init(&geometry), py::arg("columns"), py::arg("angles"), py::arg("weights"), py::arg("response"),

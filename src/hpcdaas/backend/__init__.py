@@ -132,6 +132,28 @@ class Backend(Protocol):
         """Give the primitives of ptychography for views of one kind."""
         ...
 
+    def outliers(self, frames: NDArray[Any], size: int, threshold: float, inner: slice) -> int:
+        """Replace pixels above the median around them by more than a share of it with that median, in place.
+
+        Pixels at a frame's edge are repeated beyond it; a pixel with a value around it that is not a number stays.
+
+        Parameters
+        ----------
+        frames : ndarray, (frame, row, column), any integer or float type
+        size : int
+            Edge of the neighbourhood, odd.
+        threshold : float
+            The share.
+        inner : slice
+            Rows in which replaced pixels are counted.
+
+        Returns
+        -------
+        int
+            How many were replaced there.
+        """
+        ...
+
     def correct(self, data: NDArray[Any], correction: Correction) -> tuple[Float32, int]:
         """Apply a correction to data (angle, row, column) of any integer or float type.
 

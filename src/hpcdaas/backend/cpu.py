@@ -16,6 +16,7 @@ from hpcdaas.backend import Correction, FbpPlan, Float32, Float64, next_smooth
 from hpcdaas.backend.cgroup import core_limit
 from hpcdaas.backend.cpu_views import CpuViews
 from hpcdaas.backend.fft import find_library, read_wisdom, wisdom_file, write_wisdom
+from hpcdaas.backend.reference_outliers import replace_outliers
 from hpcdaas.backend.views import ViewSetup
 from hpcdaas.errors import InputError
 
@@ -108,6 +109,10 @@ class CpuBackend:
         """See `hpcdaas.backend.Backend.views`."""
         return CpuViews(self.library, self.level, self.threads, setup, self._keep_wisdom)
 
+    def outliers(self, frames: NDArray[Any], size: int, threshold: float, inner: slice) -> int:
+        """See `hpcdaas.backend.Backend.outliers`."""
+        return outliers(frames, size, threshold, inner, self.threads)
+
     def correct(self, data: NDArray[Any], correction: Correction) -> tuple[Float32, int]:
         """See `hpcdaas.backend.Backend.correct`."""
         data = _stored(data)
@@ -158,6 +163,13 @@ class CpuBackend:
         if wisdom != self._wisdom:
             write_wisdom(self._wisdom_file, wisdom)
             self._wisdom = wisdom
+
+
+def outliers(frames: NDArray[Any], size: int, threshold: float, inner: slice, threads: int) -> int:
+    """See `hpcdaas.backend.Backend.outliers`."""
+    if frames.dtype not in STORED_TYPES or frames.strides[2] != frames.itemsize:
+        return replace_outliers(frames, size, threshold, inner)
+    return int(_core.outliers(frames, size, threshold, inner.start, inner.stop, threads))
 
 
 def _stored(data: NDArray[Any]) -> NDArray[Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.backend import Correction, FbpPlan, Float32, Float64
-from hpcdaas.backend.cpu import available_threads
+from hpcdaas.backend.cpu import available_threads, outliers
 from hpcdaas.backend.cuda_copies import Inbound, Outbound, hand_over
 from hpcdaas.backend.cuda_device import BLOCK
 from hpcdaas.backend.cuda_kernels import source
@@ -105,6 +105,10 @@ class CudaBackend:
     def views(self, setup: ViewSetup) -> CudaViews:
         """See `hpcdaas.backend.Backend.views`."""
         return CudaViews(self.device, setup)
+
+    def outliers(self, frames: NDArray[Any], size: int, threshold: float, inner: slice) -> int:
+        """See `hpcdaas.backend.Backend.outliers`: by the processor, where the counts are."""
+        return outliers(frames, size, threshold, inner, self.threads)
 
     def correct(self, data: NDArray[Any], correction: Correction) -> tuple[Float32, int]:
         """See `hpcdaas.backend.Backend.correct`."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.backend import Correction, FbpPlan, Float32, Float64
+from hpcdaas.backend.reference_outliers import replace_outliers
 from hpcdaas.backend.reference_views import ReferenceViews
 from hpcdaas.backend.views import ViewSetup
 from hpcdaas.errors import InputError
@@ -52,6 +53,10 @@ class ReferenceBackend:
             nonpositive = int((t <= 0).sum())
             t = -np.log(np.where(t <= 0, c.floor, t))
         return t.astype(np.float32), nonpositive
+
+    def outliers(self, frames: NDArray[Any], size: int, threshold: float, inner: slice) -> int:
+        """See `hpcdaas.backend.Backend.outliers`."""
+        return replace_outliers(frames, size, threshold, inner)
 
     def fbp(self, data: NDArray[Any], correction: Correction | None, plan: FbpPlan, out: Float32) -> int:
         """Evaluate the definition: q is a trigonometric polynomial, evaluated at every pixel."""
