@@ -14,7 +14,7 @@ unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 .PHONY: help demo test test-long lint bench docs install clean
 help:
 	@echo 'make demo       simulate scans, reconstruct, register, write the reports'
-	@echo 'make test       tests (minutes)'
+	@echo 'make test       tests, WORKERS=2 files at once (a quarter of an hour)'
 	@echo 'make test-long  campaigns that take longer'
 	@echo 'make lint       style, types, import rules'
 	@echo 'make bench      speed, against limits measured in the same run'
