@@ -2,8 +2,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Processes that share the tests, file by file. What fails beside others is run once more, alone: hundreds of tests start
-# processes of their own and wait for them.
+# Processes that share the tests, file by file.
 WORKERS ?= 2
 
 # Python files are used where they are; these have to be built or installed.
@@ -27,8 +26,7 @@ demo: $(STAMP)
 	$(BIN)/hpcdaas demo -o demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile || \
-		$(BIN)/python -m pytest --last-failed --last-failed-no-failures=none
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadfile
 
 test-long: $(STAMP)
 	$(BIN)/python -m pytest -m long --timeout=3600

@@ -43,7 +43,9 @@ def save(backend: Any, path: str, direct: str) -> None:
     comm, found = world(), {}
     comm.settle = backend.settle if direct else None
     for name in ALGORITHMS:
+        before = len(getattr(backend.device, "crossed", []))
         model, numbers = run(name, backend=backend, comm=comm)
+        found[f"{name} crossed"] = sum(getattr(backend.device, "crossed", [])[before:])
         assert backend.device.is_here(model.object)
         object_, probe = on_host(model)
         found |= {f"{name} object": model.tile.whole(object_), f"{name} probe": probe, f"{name} numbers": numbers}

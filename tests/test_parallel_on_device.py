@@ -20,6 +20,7 @@ class Claimed:
             "shape": (1 << 18,), "typestr": "<f4", "data": (address, False), "strides": None, "version": 3
         }}
 memory = numpy.arange(1 << 18, dtype="f4")
+others = memory + 1
 there = numpy.zeros_like(memory)
 MPI.COMM_SELF.Sendrecv(Claimed({address}), 0, recvbuf=Claimed(there.ctypes.data), source=0)
 assert (there == memory).all()
@@ -35,7 +36,7 @@ def test_an_address_that_mpi_cannot_read_ends_the_trial_and_nothing_else():
 
 
 def test_numbers_that_come_otherwise_are_no_success():
-    assert not takes_device_arrays(CLAIMED.format(address="(memory + 1).ctypes.data"))
+    assert not takes_device_arrays(CLAIMED.format(address="others.ctypes.data"))
 
 
 def test_the_trial_is_no_rank_of_a_launcher(monkeypatch):

@@ -53,6 +53,8 @@ class Step:
         Where it is put when a recipe lacks it: steps are ordered by place.
     halo : callable
         (parameters, scan) to the rows needed above and below a row.
+    row_work : int
+        Bytes for each value of a sinogram that each thread works in, where it takes sinograms in threads.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Step:
     axis: Axis
     place: int
     halo: Callable[[Any, Any], int] = no_halo
+    row_work: int = 0
 
     @property
     def summary(self) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rank_cases import OnManyRanks
+import pytest
+
+from rank_cases import ALGORITHMS, OnManyRanks
 
 
 class TestThroughTheHost(OnManyRanks):
@@ -18,3 +20,12 @@ class TestFromDeviceToDevice(TestThroughTheHost):
     """MPI takes the device's arrays by the interface that it takes those of a GPU by."""
 
     direct = True
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def through(cls, tmp_path_factory):
+        return TestThroughTheHost.results(tmp_path_factory)
+
+    @pytest.mark.parametrize("name", ALGORITHMS)
+    def test_less_goes_to_the_host(self, found, through, name):
+        assert 0 < found[f"{name} crossed"] < through[f"{name} crossed"]

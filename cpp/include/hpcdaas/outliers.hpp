@@ -22,7 +22,7 @@ struct Outliers {
     int first, last;  // rows first … last − 1 are counted
 };
 
-// Gives how many pixels were replaced.
+// Gives how many pixels of those rows were replaced.
 long replace_outliers(const Frames& frames, const Outliers& outliers, int threads);
 
 }  // namespace hpcdaas

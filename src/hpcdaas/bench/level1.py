@@ -89,16 +89,14 @@ def _fbp(run: Run, columns: int, angles: int) -> None:
     for threads in run.threads:
         plain, raw = CpuBackend(threads), CpuBackend(threads)
 
-        def both(plain: CpuBackend = plain, raw: CpuBackend = raw) -> dict[str, Callable[[], Any]]:
+        def all_three(plain: CpuBackend = plain, raw: CpuBackend = raw) -> dict[str, Task]:
             return {
-                "correct": lambda: plain.correct(counts, correction),
-                "fbp": lambda: plain.fbp(job.data, None, job.plan, out),
-                "fbp of raw counts": lambda: raw.fbp(counts, correction, job.plan, out),
+                "correct": timed_again(lambda: plain.correct(counts, correction)),
+                "fbp": timed(lambda: plain.fbp(job.data, None, job.plan, out)),
+                "fbp of raw counts": timed(lambda: raw.fbp(counts, correction, job.plan, out)),
             }
 
-        parts = both()
-        again = timed_again(parts.pop("correct"))
-        tasks[threads] = per_piece({"correct": again} | {name: timed(one) for name, one in parts.items()}, SLICES)
+        tasks[threads] = per_piece(all_three(), SLICES)
     _against_floors(run, group, tasks, work.slices(columns, angles))
     some = [SLICES // 2 - 1, SLICES - 1]
     y, x = tomo_job.random_pixels(columns, PIXELS)

@@ -65,4 +65,5 @@ class Halo:
 
 
 def _part(array: NDArray[Any], box: Box) -> NDArray[Any]:
+    """Copy the pixels of a box: contiguous, in the memory that the array is in."""
     return array[(..., *box.slices)].copy()

@@ -16,8 +16,6 @@ RESIDENT = 220_000_000
 WAITING = 1
 #: Blocks that a scan comes in at least, where its rows allow: what is read first is waited for.
 SHARES = 8
-#: Bytes that a step along a sinogram works in for each of its values; `stripes` takes the most.
-ROW_WORK = 50
 #: More than this at once makes reading no faster.
 READ_ENOUGH = 256_000_000
 
@@ -125,9 +123,8 @@ def block_bytes(load: Load, block: int, hold: bool) -> int:
         raw = row * load.itemsize * (-(-(load.span + 2 * load.halo) // load.ranks) + copies)
     else:  # what is exchanged is there twice for a moment
         raw = row * load.itemsize * tall * (2 if load.ranks == 1 else 3)
-    work = row * tall * 4 * load.float_copies
+    work = row * tall * 4 * load.float_copies + min(load.threads, tall) * load.row_work
     fields = load.field_frames * tall * load.columns * load.field_bytes * 2
-    work += min(load.threads, tall) * load.row_work
     slices = (1 + WAITING) * min(block, BATCH) * load.slice_bytes
     return RESIDENT + raw + work + fields + slices + load.fixed
 

@@ -279,4 +279,4 @@ def _median_of_tiles(padded: Float32, smooth: Float32, margin: int, tile: int) -
     narrow(common[margin - tile + 1 : margin + 1], 0, tile)
 
 
-STEP = Step(name="stripes", apply=stripes, parameters=Stripes, axis=Axis.SINOGRAM, place=50)
+STEP = Step(name="stripes", apply=stripes, parameters=Stripes, axis=Axis.SINOGRAM, place=50, row_work=50)

@@ -22,7 +22,7 @@ from hpcdaas.scan import Scan
 from hpcdaas.step import Axis, Step
 from hpcdaas.tomo.block import Block
 from hpcdaas.tomo.field_of_view import output_columns
-from hpcdaas.tomo.plan import BATCH, ROW_WORK, WAITING, Load, Plan
+from hpcdaas.tomo.plan import BATCH, WAITING, Load, Plan
 from hpcdaas.tomo.source import Rows, Source
 
 
@@ -140,7 +140,7 @@ class Volume:
             finds_center=self.scan.center is None,
             ranks=ranks,
             threads=self.backend.threads,
-            row_work=ROW_WORK * angles * columns if any(p.step.axis is Axis.SINOGRAM for p in self.parts) else 0,
+            row_work=max((p.step.row_work for p in self.parts), default=0) * angles * columns,
         )
 
     def hold(self) -> None:

@@ -7,7 +7,7 @@ import signal
 _before = signal.getsignal(signal.SIGINT)
 from dask_jobqueue.slurm import SLURMCluster, SLURMJob  # noqa: E402
 
-if signal.getsignal(signal.SIGINT) is not _before:
+if _before is not None:  # set from Python, and so can be set again
     signal.signal(signal.SIGINT, _before)
 
 __all__ = ["SLURMCluster", "SLURMJob"]

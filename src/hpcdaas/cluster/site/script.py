@@ -120,7 +120,8 @@ def started(site: Site, shape: Shape, command: str) -> list[str]:
     start = f"mpiexec -n {ranks} {options} {command} &" if ranks > 1 else f"{command} &"
     # a trap has to wait for a command in the foreground, but interrupts `wait`, which is then done again
     return [
-        start, "child=$!", "again=yes", "trap 'again=yes; kill -USR1 \"$child\"' USR1",
+        "child=", "trap 'again=yes; [ -z \"$child\" ] || kill -USR1 \"$child\"' USR1",
+        start, "child=$!", "again=yes",
         'while [ "$again" = yes ]; do again=no; wait "$child"; code=$?; done',
     ]  # fmt: skip
 
