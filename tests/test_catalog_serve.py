@@ -84,10 +84,11 @@ def test_there_is_no_v4_login(v5: Served) -> None:
 
 @pytest.mark.parametrize("generation", ["v4", "v5"])
 def test_an_expired_token(tmp_path_factory: pytest.TempPathFactory, generation: str) -> None:
-    with served(tmp_path_factory.mktemp("short"), generation=generation, token_life=1) as server:  # noqa: SIM117
+    life = 5  # seconds, long enough for what is done before it is over
+    with served(tmp_path_factory.mktemp("short"), generation=generation, token_life=life) as server:  # noqa: SIM117
         with server.client("ingestor") as client:
             public = created(client, derived(pid=new_pid(), isPublished=True))["pid"]
-            time.sleep(2.1)  # whole seconds
+            time.sleep(life + 1.1)  # tokens count whole seconds
             write, read = client.post(V3, json=derived(pid=new_pid())), client.get(at(public))
             listed = client.get(V3)
     if generation == "v5":
