@@ -19,6 +19,7 @@ from hpcdaas import HpcdaasError, InputError, Recipe, Site
 from hpcdaas.catalog.embedded import EmbeddedCatalog
 from hpcdaas.catalog.record import read_record, record_path
 from hpcdaas.cluster.notebook import WorkPool
+from hpcdaas.cluster.pool.future import Future
 from hpcdaas.cluster.pool.shown import Picture
 from hpcdaas.recipe import parse
 from pool_orders import endless, small, until
@@ -133,6 +134,23 @@ def test_an_interrupt_gives_it_up(pool: WorkPool, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         pool.reconstruct(scan, recipe)
     thread.join()
+    until("the worker is free", lambda: pool._pool.running == 0)
+
+
+def test_an_interrupt_in_the_moment_of_asking_gives_it_up(
+    pool: WorkPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, recipe = endless_scan(tmp_path)
+    give = pool._pool.give
+
+    def interrupted(future: Future) -> None:
+        give(future)
+        until("it runs", lambda: pool._pool.running == 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pool._pool, "give", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pool.reconstruct(scan, recipe)
     until("the worker is free", lambda: pool._pool.running == 0)
 
 

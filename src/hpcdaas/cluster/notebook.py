@@ -125,13 +125,22 @@ class WorkPool:
         InputError
             If scan, recipe or settings are refused.
         """
+        asked = self._asked(scan, recipe, out, settings, overwrite)
+        asked.begin()
+        return asked
+
+    def _asked(
+        self, scan: str | Path, recipe: str | Path | Recipe | None = None, out: str | Path | None = None,
+        settings: Sequence[str] = (), overwrite: bool = False,
+    ) -> Reconstruction:  # fmt: skip
+        """Make what `submit` asks for; it doesn't begin yet."""
         file = Path(scan).absolute()
         chosen = _recipe(file, recipe, settings)
         opened = open_scan(file, chosen.scan)
         place = Path(out).absolute() if out else self._place(file, opened, chosen)
         place.parent.mkdir(parents=True, exist_ok=True)
         order = Order(scan=file, out=place, recipe=chosen.resolved(), overwrite=overwrite, key=chosen.name)
-        return Reconstruction(self, chosen, self.give(order))
+        return Reconstruction(self, chosen, self._pool.future(order))
 
     def reconstruct(self, scan: str | Path, recipe: str | Path | Recipe | None = None, out: str | Path | None = None,
                     **options: Any) -> ShownResult:  # fmt: skip
@@ -143,8 +152,9 @@ class WorkPool:
             If it fails, or no worker comes. Then, and where the notebook is interrupted, it is given up: it stops at
             its next boundary, with a checkpoint.
         """
-        asked = self.submit(scan, recipe, out, **options)
+        asked = self._asked(scan, recipe, out, **options)
         with asked.or_cancelled(), showing(asked):
+            asked.begin()
             return asked.result()
 
     def map(
@@ -173,8 +183,9 @@ class WorkPool:
             order = Order(
                 scan=file, out=Path(folder) / "preview.h5", recipe=preview_of(file, recipe).resolved(), register=False
             )  # fmt: skip
-            asked = Reconstruction(self, recipe, self.give(order, FIRST))
+            asked = Reconstruction(self, recipe, self._pool.future(order, FIRST))
             with asked.or_cancelled():
+                asked.begin()
                 return Picture(preview(asked.wait().path).read_bytes())
 
     def _place(self, file: Path, scan: Scan | PtychoScan, recipe: Recipe) -> Path:
@@ -183,9 +194,9 @@ class WorkPool:
         words = {"scan": file.stem, "recipe": recipe.name, "run8": run[:8]}
         return template.fill(f"{self.folder}/{template.NAME}", words)
 
-    def give(self, order: Order, priority: int = 0) -> Future:
-        """Give the pool an order as it is; comes back at once."""
-        return self._pool.submit(order, priority)
+    def give(self, future: Future) -> None:
+        """Give the pool an order; comes back at once."""
+        self._pool.give(future)
 
     @property
     def trouble(self) -> str:

@@ -68,15 +68,23 @@ class Pool:
         InputError
             If no worker of the pool has the time or the memory.
         """
+        future = self.future(order, priority)
+        self.give(future)
+        return future
+
+    def future(self, order: Order, priority: int = 0) -> Future:
+        """Make what `submit` gives back, for `give`: who may be interrupted has it in hand before anything begins."""
         if not self.fits(order.memory or 0, order.seconds):
             raise InputError(
                 f"{order.scan.name} needs {order.seconds:.0f} s and {(order.memory or 0) / 1e9:.1f} GB: more than a "
                 f"worker of the pool '{self.table.name}' has.",
                 "Make it a job of its own, or give the pool more in the site file.",
             )
-        future = Future(order, priority, lambda found: self._call(self._crew.cancel, found))
+        return Future(order, priority, lambda found: self._call(self._crew.cancel, found))
+
+    def give(self, future: Future) -> None:
+        """Give the pool a future's order; comes back at once."""
         self._call(self._crew.add, future)
-        return future
 
     def _call(self, function: Callable[[Future], None], future: Future) -> None:
         try:

@@ -24,6 +24,9 @@ class Home(Protocol):
     def trouble(self) -> str:
         """Why no worker comes."""
 
+    def give(self, future: Future) -> None:
+        """Let it begin."""
+
     def preview_of(self, file: Path, recipe: Recipe) -> Picture:
         """Draw a quick picture of a scan."""
 
@@ -40,7 +43,7 @@ class Reconstruction:
         The pool.
     recipe : Recipe
     future : Future
-        What the pool gave back.
+        That of its order.
     """
 
     def __init__(self, home: Home, recipe: Recipe, future: Future) -> None:
@@ -68,6 +71,10 @@ class Reconstruction:
     def done(self) -> bool:
         """Say whether it has ended."""
         return self._future.done()
+
+    def begin(self) -> None:
+        """Give it to the pool; comes back at once."""
+        self._home.give(self._future)
 
     def cancel(self) -> None:
         """Give it up: at once where it waits, at its next boundary where it runs."""
@@ -116,7 +123,7 @@ class Reconstruction:
 
     @contextmanager
     def or_cancelled(self) -> Iterator[None]:
-        """Give it up if the block is left by an error or an interrupt: nobody else would."""
+        """Give it up if the block, in which it begins, is left by an error or an interrupt: nobody else would."""
         try:
             yield
         except BaseException:

@@ -66,15 +66,23 @@ class WidePool:
         SlurmAway
             If SLURM doesn't answer.
         """
+        future = self.future(order, priority)
+        self.give(future)
+        return future
+
+    def future(self, order: Order, priority: int = 0) -> Future:
+        """See `hpcdaas.cluster.pools.Pool.future`."""
         if order.overwrite and existing_run(order.out) is not None:
             raise InputError(
                 f"{order.out} is there, and a job replaces no result.", "Remove it, or choose another name."
             )
-        future = Future(order, priority, self._cancel)
-        entry = self._entry(order, future.number, priority)
+        return Future(order, priority, self._cancel)
+
+    def give(self, future: Future) -> None:
+        """Give the pool a future's order; comes back when it is in the queue."""
+        entry = self._entry(future.order, future.number, future.priority)
         with self._lock:
             self._flying[future.number] = future, self._sent(entry, future)
-        return future
 
     def _entry(self, order: Order, number: int, priority: int) -> Entry:
         recipe = parse(order.recipe or {})
