@@ -30,6 +30,7 @@ from private_slurm import Cluster, eventually, private_slurm  # noqa: E402
 
 from desk import Desk  # noqa: E402
 from hpcdaas.cluster.ledger import Ledger  # noqa: E402
+from hpcdaas.errors import InputError  # noqa: E402
 from hpcdaas.pipeline import reconstruct  # noqa: E402
 from hpcdaas.recipe import load_recipe  # noqa: E402
 
@@ -102,11 +103,13 @@ def watch(cluster: Cluster, scans: int, workers: int, pool_seconds: float) -> To
             for scan in sorted(ready.iterdir()):
                 scan.rename(Path(name) / "scans" / scan.name)
             ledger = Path(name) / "state" / "hpcdaas"
-            eventually("a ledger", (ledger / "ledger.db").exists)
 
             def registered() -> bool:
                 assert watcher.poll() is None, (Path(name) / "events").read_text()[-2000:]
-                looked = Ledger(ledger, write=False)
+                try:
+                    looked = Ledger(ledger, write=False)
+                except InputError:  # the watcher has not made it yet
+                    return False
                 try:
                     counts = looked.counts()
                 finally:

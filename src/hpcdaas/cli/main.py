@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import hpcdaas
-from hpcdaas.cli import bench, catalog, site
+from hpcdaas.cli import bench, catalog, interrupts, site
 from hpcdaas.cli.demo import demo
 from hpcdaas.cli.doctor import doctor
 from hpcdaas.cli.inspect import inspect
@@ -72,6 +72,7 @@ def main() -> None:
     """Run the command line and exit with 0 done, 1 failed, 2 input wrong, 3 interrupted."""
     # NumPy's matrix products are small here; threads of theirs would stand awake beside those of the kernels
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    interrupts.keep()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     as_json = "--json" in arguments
