@@ -10,6 +10,7 @@ import pytest
 
 from algorithm_cases import on_host, small_scan, uneven_model
 from hpcdaas.parallel import world
+from hpcdaas.parallel.on_device import ByMpi, join
 from ptycho_models import iterate
 from ranks import Launcher
 
@@ -41,7 +42,9 @@ def run(name: str, **more: Any) -> tuple[Any, list[float]]:
 def save(backend: Any, path: str, direct: str) -> None:
     """Run all on this rank, and let rank 0 save what was found."""
     comm, found = world(), {}
-    comm.settle = backend.settle if direct else None
+    links = {"NCCL": join, "MPI": lambda _, gpu: ByMpi(gpu), "": lambda *_: None}
+    comm.links = links[direct](comm, backend.gpu)
+    assert (comm.links.name if comm.links else "") == direct
     for name in ALGORITHMS:
         before = len(getattr(backend.device, "crossed", []))
         model, numbers = run(name, backend=backend, comm=comm)
@@ -56,11 +59,11 @@ def save(backend: Any, path: str, direct: str) -> None:
 class OnManyRanks:
     """`module` names what is imported to make a backend; `places` are where Python looks for it.
 
-    `direct`: ranks exchange what is on their devices as it is.
+    `direct`: what ranks exchange that is on their devices by, as it is; else it goes through the host.
     """
 
     module: str
-    direct = False
+    direct = ""
     places: tuple[Path, ...] = (Path(__file__).parent,)
 
     @pytest.fixture(scope="class")
@@ -72,9 +75,7 @@ class OnManyRanks:
     def results(cls, tmp_path_factory):
         folder = tmp_path_factory.mktemp("ranks")
         places = ":".join(map(str, cls.places))
-        ended = Launcher(folder).run(
-            2, folder / "r.npz", places, "direct" if cls.direct else "", script=SCRIPT.format(module=cls.module)
-        )
+        ended = Launcher(folder).run(2, folder / "r.npz", places, cls.direct, script=SCRIPT.format(module=cls.module))
         assert ended.code == 0, ended.out + ended.err
         return np.load(folder / "r.npz")
 

@@ -1,14 +1,16 @@
-"""Whether MPI takes arrays of a GPU: tried in a process of its own."""
+"""How ranks reach each other's GPUs: by NCCL, or by an MPI that takes their arrays, tried in a process of its own."""
 
 from __future__ import annotations
 
 import importlib.util
+import socket
 
 import pytest
 
 from hpcdaas.backend import get_backend
 from hpcdaas.parallel import Serial
 from hpcdaas.parallel.on_device import TRIAL, reach_devices, takes_device_arrays
+from ranks import Launcher
 
 # MPI and an array that says that it lies on a GPU, and lies where `address` says.
 CLAIMED = """
@@ -54,5 +56,44 @@ def test_without_cupy_nothing_is_taken():
 
 def test_ranks_of_processors_try_nothing():
     comm = Serial()
-    reach_devices(comm, get_backend("cpu").settle)
-    assert comm.settle is None
+    reach_devices(comm, get_backend("cpu").gpu)
+    assert comm.links is None
+
+
+JOIN = """
+import sys
+from hpcdaas.errors import HpcdaasError
+from hpcdaas.parallel import world
+from hpcdaas.parallel.on_device import join
+
+class Gpu:
+    def __init__(self, nccl):
+        self.nccl = nccl
+    def ticket(self):
+        return f"by rank {comm.rank}"
+    def join(self, size, rank, ticket):
+        if self.nccl == "broken":
+            raise HpcdaasError("broken on purpose.", "Mend it.")
+        return f"{rank} of {size} {ticket}"
+
+comm = world()
+try:
+    print(join(comm, Gpu(eval(sys.argv[1])[comm.rank])))
+except HpcdaasError as error:
+    print(error.message)
+"""
+
+
+@pytest.mark.parametrize(
+    ("gpus", "found"),
+    [
+        (("a", "b"), {"0 of 2 by rank 0", "1 of 2 by rank 0"}),
+        (("a", "a"), {"None"}),  # two ranks on one GPU
+        (("a", None), {"None"}),
+        (("a", "broken"), {"Rank 1 on {host}: broken on purpose."}),
+    ],
+)
+def test_ranks_are_joined_where_each_has_a_gpu_of_its_own(tmp_path, gpus, found):
+    ended = Launcher(tmp_path).run(2, str(gpus), script=JOIN)
+    assert ended.code == 0, ended.err
+    assert set(ended.out.splitlines()) == {line.format(host=socket.gethostname()) for line in found}

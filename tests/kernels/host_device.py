@@ -7,6 +7,7 @@ writes outside an array. Memory that nobody has written to holds no numbers.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import subprocess
 import tempfile
@@ -134,6 +135,9 @@ class HostDevice:
     def synchronize(self) -> None:
         pass
 
+    def joint(self) -> HostGpu:
+        return HostGpu()
+
     def pinned(self, shape: Any, dtype: Any) -> np.ndarray:
         return np.zeros(shape, dtype)
 
@@ -205,6 +209,40 @@ class HostDevice:
             array.memory[...] = scipy.fft.ifftn(array.memory, axes=over, norm="forward")
         else:
             array.memory[...] = scipy.fft.fftn(array.memory, axes=over)
+
+
+class HostGpu:
+    """See `hpcdaas.parallel.on_device.Gpu`: what NCCL would do is done by messages of MPI's, sent where they lie."""
+
+    name = "NCCL"
+
+    def __init__(self) -> None:
+        self.nccl = f"of process {os.getpid()}"
+
+    def settle(self) -> None:
+        pass
+
+    def ticket(self) -> bytes:
+        return b"ticket"
+
+    def join(self, size: int, rank: int, ticket: bytes) -> HostGpu:
+        mpi = importlib.import_module("mpi4py.MPI")
+        self._mpi, self._comm = mpi, mpi.COMM_WORLD.Split(0 if ticket == b"ticket" else 1, rank)
+        assert self._comm.Get_size() == size
+        return self
+
+    def add(self, array: Any) -> bool:
+        if isinstance(array, DeviceArray):
+            self._comm.Allreduce(self._mpi.IN_PLACE, array.memory)
+        return isinstance(array, DeviceArray)
+
+    def exchange(self, sends: Any, receives: Any) -> bool:
+        if not all(isinstance(array, DeviceArray) for array in (*sends.values(), *receives.values())):
+            return False
+        pending = [self._comm.Irecv(array.memory, source) for source, array in receives.items()]
+        pending += [self._comm.Isend(array.memory, target) for target, array in sends.items()]
+        self._mpi.Request.Waitall(pending)
+        return True
 
 
 class HostBackend(CudaBackend):

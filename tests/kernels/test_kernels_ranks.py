@@ -16,10 +16,10 @@ class TestThroughTheHost(OnManyRanks):
     places = (*OnManyRanks.places, Path(__file__).parent)
 
 
-class TestFromDeviceToDevice(TestThroughTheHost):
+class TestByMpi(TestThroughTheHost):
     """MPI takes the device's arrays by the interface that it takes those of a GPU by."""
 
-    direct = True
+    direct = "MPI"
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -29,3 +29,9 @@ class TestFromDeviceToDevice(TestThroughTheHost):
     @pytest.mark.parametrize("name", ALGORITHMS)
     def test_less_goes_to_the_host(self, found, through, name):
         assert 0 < found[f"{name} crossed"] < through[f"{name} crossed"]
+
+
+class TestByLibrary(TestByMpi):
+    """Devices are joined by a library of theirs, and MPI isn't given their arrays."""
+
+    direct = "NCCL"

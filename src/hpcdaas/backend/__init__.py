@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -112,8 +111,8 @@ class Backend(Protocol):
     threads: int
 
     @property
-    def settle(self) -> Callable[[], None] | None:
-        """What waits until arrays hold what was computed; None where they are the host's and always do."""
+    def gpu(self) -> Any:
+        """What ranks are joined by (`hpcdaas.parallel.on_device.Gpu`), where arrays are on one; else None."""
         ...
 
     def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:

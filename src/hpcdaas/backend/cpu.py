@@ -66,7 +66,7 @@ class CpuBackend:
     """
 
     name = "cpu"
-    settle = None
+    gpu = None
 
     def __init__(self, threads: int | None = None, level: str | None = None) -> None:
         self.threads = threads or available_threads()

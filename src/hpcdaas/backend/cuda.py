@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from hpcdaas.backend.cpu import available_threads, outliers
 from hpcdaas.backend.cuda_copies import Inbound, Outbound, hand_over
 from hpcdaas.backend.cuda_device import BLOCK
 from hpcdaas.backend.cuda_kernels import source
+from hpcdaas.backend.cuda_nccl import CudaGpu
 from hpcdaas.backend.cuda_tomo import CudaTomo
 from hpcdaas.backend.cuda_views import CudaViews
 from hpcdaas.backend.views import ViewSetup
@@ -86,9 +87,9 @@ class CudaBackend:
         self.tomo = CudaTomo(self.device)
 
     @property
-    def settle(self) -> Callable[[], None]:
-        """See `hpcdaas.backend.Backend.settle`."""
-        return self.device.synchronize
+    def gpu(self) -> Any:
+        """See `hpcdaas.backend.Backend.gpu`."""
+        return self.device.joint()
 
     def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:
         """See `hpcdaas.backend.Backend.work_bytes`: pinned copies of rows and slices on their way."""
@@ -168,6 +169,10 @@ class CudaDevice:
     def synchronize(self) -> None:
         """Wait until all that was started has ended."""
         self._device.synchronize()
+
+    def joint(self) -> CudaGpu:
+        """Give what this device is joined with others by."""
+        return CudaGpu(self.xp, self._device.id, self.synchronize)
 
     def kernel(self, file: str, **defines: Any) -> Any:
         """See `hpcdaas.backend.cuda_device.Device.kernel`."""

@@ -18,7 +18,7 @@ class ReferenceBackend:
     """Readable and slow."""
 
     name = "reference"
-    settle = None
+    gpu = None
     threads = 1
 
     def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -20,6 +20,25 @@ from hpcdaas.errors import InputError
 from hpcdaas.parallel.launcher import OPEN_MPI, announced
 
 T = TypeVar("T")
+
+
+class Links(Protocol):
+    """How arrays of GPUs go to other ranks from where they are.
+
+    Attributes
+    ----------
+    name : str
+    """
+
+    name: str
+
+    def add(self, array: NDArray[Any]) -> bool:
+        """Add up arrays of one shape, in place; False where that is left to MPI, which may read the array now."""
+        ...
+
+    def exchange(self, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]]) -> bool:
+        """Send and receive; False where that is left to MPI, which may read and write the arrays now."""
+        ...
 
 
 class Comm(Protocol):
@@ -35,8 +54,8 @@ class Comm(Protocol):
         Ranks that use the same cores as this one, itself included.
     sent : Counter
         Bytes that this rank has sent to others, and messages, by what they were for.
-    settle : callable or None
-        Where verbs that move arrays take those of a GPU: waits until they hold what was computed.
+    links : Links or None
+        Where verbs that move arrays take those of GPUs as they are.
     """
 
     rank: int
@@ -44,7 +63,7 @@ class Comm(Protocol):
     local: int
     sharing: int
     sent: Counter[str]
-    settle: Callable[[], None] | None
+    links: Links | None
 
     def agree(self, flag: bool = False) -> bool:
         """Meet; say whether any rank has raised its flag."""
@@ -103,7 +122,7 @@ class Serial:
 
     def __init__(self) -> None:
         self.sent: Counter[str] = Counter()
-        self.settle: Callable[[], None] | None = None
+        self.links: Links | None = None
 
     def agree(self, flag: bool = False) -> bool:
         """See `Comm.agree`."""

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.errors import HpcdaasError, InputError, Interrupted, for_people
+from hpcdaas.parallel.comm import Links
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class Mpi:
         self.rank: int = self._comm.Get_rank()
         self.size: int = self._comm.Get_size()
         self.sent: Counter[str] = Counter()
-        self.settle: Callable[[], None] | None = None
+        self.links: Links | None = None
         self._raised: BaseException | None = None
         here = socket.gethostname()
         cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
@@ -83,9 +84,8 @@ class Mpi:
 
     def add_at_once(self, array: NDArray[Any]) -> None:
         """See `Comm.add_at_once`."""
-        if self.settle is not None:
-            self.settle()
-        self._comm.Allreduce(self._mpi.IN_PLACE, array)
+        if self.links is None or not self.links.add(array):
+            self._comm.Allreduce(self._mpi.IN_PLACE, array)
         self.sent["reduced"] += array.nbytes
         self.sent["reductions"] += 1
 
@@ -107,10 +107,10 @@ class Mpi:
         return largest
 
     def _begin_exchange(self, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]]) -> list[Any]:
-        if self.settle is not None:
-            self.settle()
-        pending = [self._comm.Irecv(array, source) for source, array in receives.items()]
-        pending += [self._comm.Isend(array, target) for target, array in sends.items()]
+        pending = []
+        if self.links is None or not self.links.exchange(sends, receives):
+            pending += [self._comm.Irecv(array, source) for source, array in receives.items()]
+            pending += [self._comm.Isend(array, target) for target, array in sends.items()]
         self.sent["exchanged"] += sum(array.nbytes for array in sends.values())
         self.sent["exchange messages"] += len(sends)
         return pending

@@ -1,13 +1,16 @@
-"""Whether MPI takes arrays of a GPU: found out in a process of its own, because a wrong guess ends the process."""
+"""How ranks exchange what lies on their GPUs: by NCCL, by an MPI that takes their arrays, or through the host."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from hpcdaas.parallel.comm import Comm
+from numpy.typing import NDArray
+
+from hpcdaas.parallel.comm import Comm, Links, together
 
 #: A message to itself and a sum, large enough not to go the way of small ones.
 TRIAL = """
@@ -27,22 +30,86 @@ PATIENCE = 60.0
 LAUNCHED = ("PMI", "PMIX_", "OMPI_", "PRTE_", "HYDRA_", "MPI_LOCAL", "MPIR_", "MV2_COMM_", "SLURM_")
 
 
-def reach_devices(comm: Comm, settle: Callable[[], None] | None) -> None:
-    """Let ranks exchange arrays of their GPUs as they are, where MPI can; called by all ranks.
+class Gpu(Protocol):
+    """The GPU of a rank, as ranks are joined by it.
+
+    Attributes
+    ----------
+    nccl : str or None
+        Which GPU it is, where NCCL can be used; else None.
+    """
+
+    nccl: str | None
+
+    def settle(self) -> None:
+        """Wait until arrays hold what was computed."""
+        ...
+
+    def ticket(self) -> bytes:
+        """Give what ranks are joined by, all with that of one of them."""
+        ...
+
+    def join(self, size: int, rank: int, ticket: bytes) -> Links:
+        """Join as one of `size` ranks; waits for the others."""
+        ...
+
+
+class ByMpi:
+    """MPI takes arrays of GPUs as they are. See `hpcdaas.parallel.comm.Links`.
+
+    Parameters
+    ----------
+    gpu : Gpu
+    """
+
+    name = "MPI"
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+
+    def add(self, array: NDArray[Any]) -> bool:
+        """See `hpcdaas.parallel.comm.Links.add`."""
+        self._gpu.settle()
+        return False
+
+    def exchange(self, sends: Mapping[int, NDArray[Any]], receives: Mapping[int, NDArray[Any]]) -> bool:
+        """See `hpcdaas.parallel.comm.Links.exchange`."""
+        self._gpu.settle()
+        return False
+
+
+def reach_devices(comm: Comm, gpu: Gpu | None) -> None:
+    """Let ranks exchange arrays of their GPUs as they are, where NCCL or MPI can; called by all ranks.
 
     Parameters
     ----------
     comm : Comm
-        Its `settle` is set.
-    settle : callable or None
-        Waits until this rank's GPU has done what it was given; None where it has none.
+        Its `links` are set.
+    gpu : Gpu or None
+        That of this rank.
     """
-    if settle is not None and comm.size > 1:
-        comm.settle = settle if comm.share(comm.rank == 0 and takes_device_arrays()) else None
+    if gpu is not None and comm.size > 1:
+        comm.links = join(comm, gpu) or _by_mpi(comm, gpu)
+
+
+def join(comm: Comm, gpu: Gpu) -> Links | None:
+    """Join ranks by NCCL, where all have it and each has a GPU of its own: it wants no two on one."""
+    found = comm.gather(gpu.nccl)
+    if None in found or len(set(found)) < comm.size:
+        return None
+    with together(comm):
+        return gpu.join(comm.size, comm.rank, comm.from_first(gpu.ticket() if comm.rank == 0 else None))
+
+
+def _by_mpi(comm: Comm, gpu: Gpu) -> Links | None:
+    return ByMpi(gpu) if comm.share(comm.rank == 0 and takes_device_arrays()) else None
 
 
 def takes_device_arrays(trial: str = TRIAL) -> bool:
-    """Say whether a trial goes well. MPI that knows nothing of GPUs reads their addresses as its own, and is ended."""
+    """Say whether a trial goes well: in a process of its own, because a wrong guess ends the process.
+
+    MPI that knows nothing of GPUs reads their addresses as its own.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHED)}
     try:
         ended = subprocess.run(

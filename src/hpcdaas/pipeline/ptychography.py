@@ -147,9 +147,9 @@ class Ptychography:
 
     def run(self, partial: Partial, plan: Plan, saved: dict[str, Any] | None, watcher: Watcher) -> Outcome:
         """Reconstruct; see `hpcdaas.pipeline.tomography.Tomography.run`."""
-        reach_devices(self.comm, self.backend.settle)
-        if self.comm.settle is not None:
-            watcher.say("Ranks exchange from GPU to GPU.")
+        reach_devices(self.comm, self.backend.gpu)
+        if self.comm.links is not None:
+            watcher.say(f"Ranks exchange from GPU to GPU, by {self.comm.links.name}.")
         if saved and saved["ranks"] == self.comm.size == 1:
             plan = Plan(**saved["plan"])  # the same pieces give the same bits
         if saved and saved["ranks"] != self.comm.size:

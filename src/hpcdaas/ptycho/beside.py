@@ -78,11 +78,11 @@ class GroupsBeside:
             sent, coming = self._sent[rank][group], self._coming[rank][group]
             if len(sent):
                 packed = views.touched(sent, box).pack(field)
-                sends[rank] = packed if comm.settle else views.get(packed)
+                sends[rank] = packed if comm.links else views.get(packed)
             if len(coming):
                 places[rank] = views.touched(coming, box)
                 shape = len(field), places[rank].pixels
-                comes[rank] = np.empty_like(field, shape=shape) if comm.settle else np.empty(shape, np.complex64)
+                comes[rank] = np.empty_like(field, shape=shape) if comm.links else np.empty(shape, np.complex64)
         with ExitStack() as stack:
             largest = comm.complete(
                 light,

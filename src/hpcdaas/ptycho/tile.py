@@ -19,7 +19,7 @@ from hpcdaas.ptycho.geometry import Geometry
 @contextmanager
 def at_hand(array: NDArray[Any], views: Views, comm: Comm) -> Iterator[NDArray[Any]]:
     """Give an array where ranks can exchange it; what becomes of it there is so in the primitives' memory, too."""
-    here = array if comm.settle else views.get(array)
+    here = array if comm.links else views.get(array)
     yield here
     if here is not array:
         array[...] = views.put(here)
