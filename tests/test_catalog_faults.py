@@ -128,12 +128,12 @@ def test_sixteen_registrations_of_one_run_at_once(tmp_path: Path, server: Served
 @pytest.mark.parametrize("route", [r"/datasets$", "origdatablocks", "attachments"])
 def test_a_token_that_expires_in_the_middle(tmp_path: Path, generation: str, route: str, record: Record) -> None:
     """It ends while the request is on its way: v5 says 401, v4 says 403."""
-    with served(tmp_path, generation=generation, token_life=1) as server, between(server.url) as proxy:
+    with served(tmp_path, generation=generation, token_life=3) as server, between(server.url) as proxy:
         waited = []
 
         def slow(_: Any, method: str, path: str, after: bool) -> None:
             if method == "POST" and re.search(route, path) and not after and not waited:
-                waited.append(time.sleep(2.1))
+                waited.append(time.sleep(4.1))
 
         proxy.fault = slow
         client(proxy, tmp_path).register(record)
