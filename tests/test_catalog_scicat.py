@@ -282,7 +282,7 @@ def test_a_token_that_expires_in_the_middle_is_renewed(tmp_path: Path, record: R
 
 
 def test_a_token_is_renewed_before_it_ends(tmp_path: Path, record: Record) -> None:
-    with serving(Backend(token_life=0.5)) as backend:
+    with serving(Backend(token_life=2)) as backend:
         catalog = client(backend, tmp_path)
         for i in range(3):
             catalog.register(make_record(finished(tmp_path, f"r{i}")))

@@ -67,9 +67,9 @@ def test_a_user_who_may_choose_no_pid(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("generation", ["v4", "v5"])
 def test_short_tokens(tmp_path: Path, generation: str) -> None:
-    with served(tmp_path, generation=generation, token_life=1) as server:
+    with served(tmp_path, generation=generation, token_life=2) as server:
         catalog = client(server, tmp_path)
         for i in range(3):
             catalog.register(make_record(finished(tmp_path, f"r{i}")))
-            time.sleep(0.6)
+            time.sleep(1.2)
         assert len(catalog.datasets()) == 3
