@@ -11,7 +11,7 @@ from hpcdaas.tomo.block import Block
 
 
 def make_block(data: Any, angles: Any = None, **given: Any) -> Block:
-    """Make a block around data (angle, row, column) on the reference backend."""
+    """Make a block around data (angle, row, column) on the reference backend, if no other is given."""
     data = np.asarray(data)
     if angles is None:
         angles = np.linspace(0, np.pi, len(data), endpoint=False)
@@ -20,6 +20,7 @@ def make_block(data: Any, angles: Any = None, **given: Any) -> Block:
         "flats": [],
         "first_projection": 0,
         "rows": np.arange(data.shape[1]),
+        "backend": ReferenceBackend(),
         **given,
     }
-    return Block(data=data, angles=np.asarray(angles, np.float64), backend=ReferenceBackend(), **values)
+    return Block(data=data, angles=np.asarray(angles, np.float64), **values)

@@ -9,6 +9,7 @@
 
 #include "arrays.hpp"
 #include "hpcdaas/outliers.hpp"
+#include "hpcdaas/ranks.hpp"
 #include "hpcdaas/tomo.hpp"
 
 using namespace hpcdaas;
@@ -115,6 +116,57 @@ long run_outliers(py::array data, int size, float threshold, int first, int last
     return replace_outliers(frames, {size, threshold, first, last}, threads);
 }
 
+using Order = py::array_t<std::int32_t, py::array::c_style>;
+
+Sinogram sinogram(py::array_t<float>& data) {
+    require(data.ndim() == 2 && (data.shape(1) < 2 || data.size() == 0 || data.strides(1) == sizeof(float)),
+            "a sinogram is (angle, column), columns side by side");
+    return {data.mutable_data(), data.strides(0) / static_cast<std::ptrdiff_t>(sizeof(float)),
+            static_cast<int>(data.shape(0)), static_cast<int>(data.shape(1))};
+}
+
+py::tuple run_sort(py::array_t<float> data) {
+    const Sinogram s = sinogram(data);
+    Order order({s.columns, s.angles});
+    Floats ranked({s.columns, s.angles});
+    std::int32_t* const numbers = order.mutable_data();
+    float* const values = ranked.mutable_data();
+    {
+        py::gil_scoped_release release;
+        sort_columns(s, numbers, values);
+    }
+    return py::make_tuple(order, ranked);
+}
+
+void run_unsort(const Order& order, const Floats& ranked, py::array_t<float> data) {
+    const Sinogram s = sinogram(data);
+    for (const py::array& given : {py::array(order), py::array(ranked)})
+        require(given.ndim() == 2 && given.shape(0) == s.columns && given.shape(1) == s.angles,
+                "ranks are (column, rank) of the sinogram");
+    const std::int32_t* const numbers = order.data();
+    std::uint32_t most = 0;  // of a number below zero, too
+    for (py::ssize_t i = 0; i < order.size(); ++i) most = std::max(most, static_cast<std::uint32_t>(numbers[i]));
+    require(order.size() == 0 || most < static_cast<std::uint32_t>(s.angles), "the order holds numbers of angles");
+    const float* const values = ranked.data();
+    py::gil_scoped_release release;
+    unsort_columns(numbers, values, s);
+}
+
+Floats run_median(const Floats& ranked, int size, const std::string& level) {
+    require(ranked.ndim() == 2, "ranks are (column, rank)");
+    require(size > 0 && size % 2 == 1, "size is odd");
+    const int columns = static_cast<int>(ranked.shape(0)), ranks = static_cast<int>(ranked.shape(1));
+    Floats out({columns, ranks});
+    const Level& chosen = choose_level(level.c_str());
+    const float* const values = ranked.data();
+    float* const found = out.mutable_data();
+    {
+        py::gil_scoped_release release;
+        if (columns && ranks) median_over_columns(chosen, values, columns, ranks, std::min(size / 2, columns - 1), found);
+    }
+    return out;
+}
+
 py::tuple run_filtered(const RaySum& rays, FftLibrary& library, const py::array& data,
                        const std::optional<CorrectionArrays>& c, const FbpGeometry& g, Floats out) {
     const Projections p = view(data, c);
@@ -211,6 +263,11 @@ void bind_tomo(py::module_& m) {
 
     m.def("outliers", &run_outliers, py::arg("data").noconvert(), py::arg("size"), py::arg("threshold"), py::arg("first"),
           py::arg("last"), py::arg("threads"));
+
+    m.def("sort_columns", &run_sort, py::arg("sinogram").noconvert());
+    m.def("unsort_columns", &run_unsort, py::arg("order").noconvert(), py::arg("ranked").noconvert(),
+          py::arg("sinogram").noconvert());
+    m.def("median_over_columns", &run_median, py::arg("ranked").noconvert(), py::arg("size"), py::arg("level"));
 
     py::class_<FbpGeometry>(m, "FbpGeometry")
         .def(py::init(&geometry), py::arg("columns"), py::arg("angles"), py::arg("weights"), py::arg("response"),

@@ -16,6 +16,7 @@ namespace {
 #include "level_complex.inc"
 #include "level_spread.inc"
 #include "level_rays.inc"
+#include "level_medians.inc"
 #include "level_pixels.inc"
 #include "level_views.inc"
 #include "level_detector.inc"
@@ -28,7 +29,7 @@ namespace {
 extern const Level level;
 const Level level = {HPCDAAS_STRING(HPCDAAS_LEVEL), correct, interleave, scatter, pair_up, weight_spectrum,
                      transpose, transpose_away, gather, crop, unload, spread, backproject, project,
-                     exit_wave, mix, renew, constrain, transfer, add_back, square, add_square, add, step_by, damp,
+                     medians, exit_wave, mix, renew, constrain, transfer, add_back, square, add_square, add, step_by, damp,
                      largest, products};
 
 }  // namespace hpcdaas::HPCDAAS_LEVEL

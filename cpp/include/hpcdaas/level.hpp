@@ -115,6 +115,14 @@ struct Products {
     double oo = 0, pp = 0, op = 0, ox = 0, px = 0;
 };
 
+// Columns [column][rank] that the windows of some columns cover, in order, and where those columns' medians go.
+struct ColumnTile {
+    static constexpr int lanes = 16;
+    const float* const* columns;  // tile + 2 margin
+    float* const* out;            // tile; null: not wanted
+    int tile, margin;             // tile is a power of two of at most margin + 1
+};
+
 struct Level {
     const char* name;
     // Corrects rows into out [row][columns].
@@ -145,6 +153,8 @@ struct Level {
     // Adds rays through a tile of pixels: tile [y][x][lanes], lines [angle][column][lanes].
     void (*backproject)(const Rays&, const float* lines, int lanes, double x0, double y0, int nx, int ny, float* tile);
     void (*project)(const Rays&, const float* tile, int lanes, double x0, double y0, int nx, int ny, float* lines);
+    // For some ranks, at least `lanes`; room: (2 margin + 2 + 2 tile) lanes, aligned as one vector of them.
+    void (*medians)(const ColumnTile&, int ranks, float* room);
 
     // Views; all complex arrays are interleaved.
     // out = P·O, its rows `pitch` complex numbers apart

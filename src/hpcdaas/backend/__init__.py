@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcdaas.backend.ranks import Ranks
 from hpcdaas.backend.views import Views, ViewSetup
 from hpcdaas.errors import InputError, nearest
 
@@ -113,6 +114,11 @@ class Backend(Protocol):
     @property
     def gpu(self) -> Any:
         """What ranks are joined by (`hpcdaas.parallel.on_device.Gpu`), where arrays are on one; else None."""
+        ...
+
+    @property
+    def ranks(self) -> Ranks:
+        """The primitives of steps that sort the columns of sinograms."""
         ...
 
     def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.backend import Correction, FbpPlan, Float32, Float64
+from hpcdaas.backend.ranks import ReferenceRanks
 from hpcdaas.backend.reference_outliers import replace_outliers
 from hpcdaas.backend.reference_views import ReferenceViews
 from hpcdaas.backend.views import ViewSetup
@@ -19,6 +20,7 @@ class ReferenceBackend:
 
     name = "reference"
     gpu = None
+    ranks = ReferenceRanks()
     threads = 1
 
     def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:
