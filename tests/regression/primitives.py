@@ -37,6 +37,8 @@ def tomography(backend: CpuBackend) -> dict[str, Callable[[], Any]]:
     theta = np.arange(ANGLES) * np.pi / ANGLES
     ramp = np.linspace(0, 0.5, COLUMNS + 1)
     plan = FbpPlan(theta, np.full(ANGLES, np.pi / ANGLES), ramp, (COLUMNS - 1) / 2 + 0.3)
+    ranks, sinogram = backend.ranks, data[:, 0].copy()
+    order, ranked = ranks.sort(sinogram)
     out, lines = np.empty((ROWS, COLUMNS, COLUMNS), np.float32), np.empty_like(data)
     return {
         "correct": lambda: backend.correct(counts, correction),
@@ -44,6 +46,10 @@ def tomography(backend: CpuBackend) -> dict[str, Callable[[], Any]]:
         "fbp of raw counts": lambda: backend.fbp(counts, correction, plan, out),
         "backproject": lambda: backend.filtered_backprojection(data, None, plan, out),
         "project": lambda: backend.project(out, theta, plan.center, lines),
+        "outliers": lambda: backend.outliers(counts, 3, 0.5, slice(0, ROWS)),
+        "sort columns": lambda: ranks.sort(sinogram),
+        "median over columns": lambda: ranks.median(ranked, 11),
+        "unsort columns": lambda: ranks.unsort(order, ranked, sinogram),
     }
 
 
