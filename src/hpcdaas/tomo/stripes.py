@@ -46,7 +46,8 @@ def stripes(block: Block, parameters: Stripes) -> None:
     (``sorting``), 4 and 5 (``large``), 6 (dead columns, first in ``all``). Neighbouring columns see
     nearly the same values over all angles, so after each column is sorted a stripe is a plain
     vertical line, and nothing of the sample is. Algorithm 3 gives each value the median, over
-    columns, of those of its rank.
+    columns, of those of its rank. The paper divides a column's gain out of the transmission; here the
+    data are its logarithm, and the same gain is an offset that is subtracted.
 
     Parameters
     ----------
@@ -75,10 +76,8 @@ def level(ranked: Float32, smooth: Float32, snr: float) -> None:
 
     Algorithm 5: a column's offset is what its ranks have in common of the difference to the median
     over columns. The paper takes the mean; the median over the ranks leaves out those at which an
-    edge of the sample runs along the stripe, and alters a sample with sharp edges far less. The paper
-    divides a column's gain out of the transmission; here the data are its logarithm, and the same
-    gain is an offset that is subtracted. A wide stripe isn't only an offset: its columns take the
-    neighbours' values, in their own order.
+    edge of the sample runs along the stripe, and alters a sample with sharp edges far less. A wide
+    stripe isn't only an offset: its columns take the neighbours' values, in their own order.
 
     Parameters
     ----------
