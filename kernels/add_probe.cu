@@ -6,10 +6,14 @@
 
 using namespace hpcdaas;
 
-// probe_sum += Σ conj(O)·χ and weight_sum += Σ |O|² (over modes of the object); null: not wanted. χ: [slot][mode][n][n].
+// probe_sum += factor · Σ conj(O)·χ and weight_sum += Σ |O|² (over modes of the object); null: not wanted.
+// χ: [slot][mode][n][n]. Where `fresh` is not 0, sums are written instead of added to, and `largest` says the largest
+// weight of each [block].
 HPCDAAS_KERNEL add_probe(const Complex* chi, const int* slot, int views, const int* corners, const Complex* object,
-                         int height, int width, int n, Complex* probe_sum, float* weight_sum) {
+                         int height, int width, int n, float factor, Complex* probe_sum, float* weight_sum, int fresh,
+                         float* largest) {
     __shared__ Complex part[block_y][warp_size];
+    __shared__ float room[warps];
     const int y = blockIdx.y, x = blockIdx.x * warp_size + threadIdx.x, share = threadIdx.y;
     const Field field{object, height, width};
     Complex sum[PROBES + 1] = {};  // the last one is the weight
@@ -26,6 +30,7 @@ HPCDAAS_KERNEL add_probe(const Complex* chi, const int* slot, int views, const i
                     }
             }
         }
+    float weight = 0;
     for (int p = 0; p <= PROBES; ++p) {
         __syncthreads();
         part[share][threadIdx.x] = sum[p];
@@ -34,10 +39,14 @@ HPCDAAS_KERNEL add_probe(const Complex* chi, const int* slot, int views, const i
         Complex total = part[0][threadIdx.x];
         for (int i = 1; i < block_y; ++i) total = total + part[i][threadIdx.x];
         if (p == PROBES) {
-            if (weight_sum) weight_sum[y * n + x] += total.re;
+            weight = total.re;
+            if (weight_sum) weight_sum[y * n + x] = fresh ? weight : weight_sum[y * n + x] + weight;
         } else if (probe_sum) {
             Complex& there = probe_sum[place(0, PROBES, p, n, y, x)];
-            there = there + total;
+            there = fresh ? factor * total : there + factor * total;
         }
     }
+    if (!fresh || !largest) return;
+    weight = block_largest(weight, room);
+    if (thread_number() == 0) largest[blockIdx.y * gridDim.x + blockIdx.x] = weight;
 }

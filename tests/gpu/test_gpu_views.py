@@ -9,7 +9,7 @@ import pytest
 
 from algorithm_cases import AgainstCpu, OnDevice, on_host, small  # noqa: F401  (a fixture)
 from hpcdaas.backend.cpu import CpuBackend
-from hpcdaas.backend.views import LsqStep, Sums
+from hpcdaas.backend.views import LsqStep, PieStep, Sums
 from hpcdaas.ptycho.simulate import Simulation, SimulationParameters
 from ptycho_models import compare, iterate, make_model
 from test_ptycho_algorithms import ENOUGH
@@ -98,6 +98,32 @@ def test_the_same_call_gives_the_same_bits(gpu):
         found.append((object_, probe))
     np.testing.assert_array_equal(found[0][0], found[1][0])
     np.testing.assert_array_equal(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("primitive", ["pie", "lsq"])
+def test_groups_that_are_recorded_give_the_same_bits(gpu, monkeypatch, primitive):
+    """Against groups that are started a kernel at a time; the driver takes the record."""
+    case, bounds, found, taken = Case(n=64, views=60, probes=2), [0, 16, 32, 48, 60], [], []
+    record = gpu.device.record
+
+    def noted(work):
+        start = record(work)
+        taken.append(start is not work)
+        return start
+
+    for recorded in (noted, lambda work: work):
+        monkeypatch.setattr(gpu.device, "record", recorded)
+        views, (object_, probe) = gpu.views(case.setup), case.fields()
+        for _ in range(2):
+            if primitive == "pie":
+                numbers = views.pie(case.batch, bounds, object_, probe, PieStep(0.3, 0.8, 0.5, 0.5))
+            else:
+                steps = views.lsq(case.batch, bounds, object_, probe, LsqStep(0.1, 0.1, True, True), None)
+                numbers = (*steps.misfit, *steps[1:])
+        found.append([object_, probe, np.array(numbers)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert taken == [True, True]
 
 
 def test_arrays_of_the_gpu_are_worked_on_where_they_are(gpu):

@@ -26,6 +26,9 @@ class DeviceArray(NDArrayOperatorsMixin):
         What the device has there.
     """
 
+    #: Whether functions may run: while kernels are recorded, only views of arrays are made.
+    may_change = True
+
     def __init__(self, memory: np.ndarray) -> None:
         self.memory = memory
 
@@ -55,6 +58,7 @@ class DeviceArray(NDArrayOperatorsMixin):
         return there(self.memory[inside(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        self._check()
         self.memory[inside(index)] = inside(value)
 
     def __array__(self, *_: Any, **__: Any) -> Any:
@@ -77,8 +81,14 @@ class DeviceArray(NDArrayOperatorsMixin):
         """Give a copy on the host."""
         return self.memory.copy()
 
+    @classmethod
+    def _check(cls) -> None:
+        if not cls.may_change:
+            raise TypeError("what is recorded are kernels and transforms alone")
+
     @staticmethod
     def _call(function: Any, inputs: Any, more: Any) -> Any:
+        DeviceArray._check()
         if "initial" in more:
             raise TypeError("the device knows no initial value")
         return there(function(*inside(inputs), **{name: inside(value) for name, value in more.items()}))

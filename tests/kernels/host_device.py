@@ -11,9 +11,9 @@ import importlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,8 @@ class HostDevice:
     ----------
     crossed : list of int
         Bytes of each copy from or to the host.
+    records : int
+        How often work was recorded.
     """
 
     xp = np
@@ -125,6 +127,8 @@ class HostDevice:
         self._compiler, self.order, self.seed, self.cache, self._free = compiler, order, seed, cache, free
         self._fences: list[tuple[np.ndarray, int]] = []
         self.crossed: list[int] = []
+        self.records = 0
+        self._recorded: list[Callable[[], None]] | None = None
 
     def free(self) -> int:
         return self._free
@@ -151,10 +155,28 @@ class HostDevice:
     def finish(self) -> None:
         pass
 
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        self._recorded, DeviceArray.may_change = [], False
+        try:
+            work()
+            started = self._recorded
+        finally:
+            self._recorded, DeviceArray.may_change = None, True
+        self.records += 1
+
+        def start() -> None:
+            for again in started:
+                again()
+
+        return start
+
     def kernel(self, file: str, **defines: Any) -> HostKernel:
         return self._compiler.kernel(file, **defines)
 
     def launch(self, kernel: HostKernel, grid: tuple[int, ...], *arguments: Any) -> None:
+        if self._recorded is not None:
+            self._recorded.append(partial(self.launch, kernel, grid, *arguments))
+            return
         assert len(arguments) == len(kernel.arguments), f"{len(arguments)} for {kernel.arguments}"
         holders = [hold(given, kind) for given, kind in zip(arguments, kernel.arguments, strict=True)]
         pointers = (ctypes.c_void_p * len(holders))(*(ctypes.addressof(holder) for holder in holders))
@@ -170,6 +192,7 @@ class HostDevice:
             assert (raw[FENCE + size :] == 0xFF).all(), "something was written behind an array"
 
     def empty(self, shape: Any, dtype: Any) -> Any:
+        assert self._recorded is None, "memory is not there before"
         dtype = np.dtype(dtype)
         size = int(np.prod(shape)) * dtype.itemsize
         raw = np.full(size + 2 * FENCE, 0xFF, np.uint8)
@@ -202,6 +225,9 @@ class HostDevice:
             yield self.put(piece)
 
     def fft(self, array: Any, axes: int, inverse: bool) -> None:
+        if self._recorded is not None:
+            self._recorded.append(partial(self.fft, array, axes, inverse))
+            return
         assert self.is_here(array)
         assert array.flags.c_contiguous
         over = tuple(range(-axes, 0))

@@ -12,10 +12,11 @@ import pytest
 from host_device import ORDERS, HostDevice
 
 from hpcdaas.backend import Correction
+from hpcdaas.backend.cuda_device import F64, I32
 from hpcdaas.backend.cuda_kernels import folder, source
 from hpcdaas.backend.cuda_tomo import CudaTomo
 from hpcdaas.backend.cuda_views import CudaViews
-from hpcdaas.backend.views import LsqStep, Sums
+from hpcdaas.backend.views import LsqStep, PieStep, Sums
 from tomo_cases import scan
 from views_cases import Case
 
@@ -118,10 +119,15 @@ def of_views(device):
     object_, probe = case.fields()
     views = CudaViews(device, case.setup)
     misfit = views.lsq(case.batch, [0, 40], object_, probe, LsqStep(0.1, 0.1, True, True), None)
+    pie_misfit = views.pie(case.batch, [0, 40], object_, probe, PieStep(0.3, 0.8, 0.5, 0.5))
     many = Case(n=8, views=600)
     sums = Sums.zeros(many.object, many.probe)
     CudaViews(device, many.setup).gradient(many.batch, many.object, many.probe, "gaussian", sums)
-    fields = (object_, probe, sums.object, sums.probe, np.array([*misfit.misfit, *misfit[1:]]))
+    columns, rows = device.zeros(64, np.float64), device.put(np.arange(64 * 300, dtype=np.float32))
+    # one sum after the other, so that a warp may be far ahead of another
+    device.launch(device.kernel("total", COLUMNS=64), (1,), rows, I32(300), F64(1), columns, None)
+    numbers = [*misfit.misfit, *misfit[1:], *pie_misfit, *columns.tolist()]
+    fields = (object_, probe, sums.object, sums.probe, np.array(numbers))
     return np.concatenate([field.ravel() for field in fields])
 
 

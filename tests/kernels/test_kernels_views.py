@@ -38,6 +38,44 @@ def test_order_and_memory_dont_matter(compiler, order):
     assert other_numbers == pytest.approx(numbers, rel=1e-4)
 
 
+@pytest.mark.parametrize("probes", [1, 2])
+@pytest.mark.parametrize("primitive", ["pie", "lsq", "lsq of an object that stays"])
+def test_groups_that_are_recorded_give_the_same_bits(compiler, primitive, probes):
+    """Of two sizes, of which one comes too seldom; against groups that are started a kernel at a time."""
+    case, bounds, found = Case(n=12, views=23, probes=probes), [0, 5, 10, 14, 19, 23], []
+    for recorded in (True, False):
+        device = HostDevice(compiler, cache=3 * 8 * probes * 12**2 * 2)  # pieces of 3 views
+        if not recorded:
+            device.record = lambda work: work
+        views, (object_, probe) = CudaViews(device, case.setup), case.fields()
+        sums = Sums.zeros(object_, probe)
+        for _ in range(2):
+            if primitive == "pie":
+                numbers = views.pie(case.batch, bounds, object_, probe, PieStep(0.3, 0.8, 0.5, 0.5))
+            else:
+                stays = None if primitive == "lsq" else sums
+                found_steps = views.lsq(case.batch, bounds, object_, probe, LsqStep(0.1, 0.1, True, True), stays)
+                numbers = (*found_steps.misfit, *found_steps[1:])
+        assert device.records == 2 * recorded
+        found.append([object_, probe, sums.object, sums.weight, np.array(numbers)])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_recorded_makes_no_arrays(compiler):
+    device = HostDevice(compiler)
+    there = device.zeros(3, np.float32)
+
+    def add():
+        there[:2].fill(1)
+
+    for work in (add, lambda: device.put(np.zeros(3)), lambda: there + there):
+        with pytest.raises((TypeError, AssertionError)):
+            device.record(work)
+    add()
+    np.testing.assert_array_equal(there.get(), [1, 1, 0])
+
+
 def test_arrays_of_the_device_are_worked_on_where_they_are(compiler):
     case, device = Case(n=20, probes=2), HostDevice(compiler)
     views = CudaViews(device, case.setup)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -188,6 +188,21 @@ class CudaDevice:
     def launch(self, kernel: Any, grid: tuple[int, ...], *arguments: Any) -> None:
         """See `hpcdaas.backend.cuda_device.Device.launch`."""
         kernel(grid, BLOCK, tuple(np.uintp(0) if given is None else given for given in arguments))
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """See `hpcdaas.backend.cuda_device.Device.record`. Where the driver refuses, `work` itself is given."""
+        stream = self.xp.cuda.Stream(non_blocking=True)
+        try:
+            with stream:
+                stream.begin_capture()
+                try:
+                    work()
+                finally:
+                    graph = stream.end_capture()
+        except self.xp.cuda.runtime.CUDARuntimeError:
+            return work
+        start: Callable[[], None] = graph.launch
+        return start
 
     def empty(self, shape: Any, dtype: Any) -> Any:
         """See `hpcdaas.backend.cuda_device.Device.empty`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -55,6 +55,10 @@ class Device(Protocol):
 
     def launch(self, kernel: Any, grid: tuple[int, ...], *arguments: Any) -> None:
         """Start a kernel on blocks along x, y, z. Arguments are arrays of the device, None, or NumPy's numbers."""
+        ...
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Give what starts all that `work` would start, kernels and transforms; `work` makes no array meanwhile."""
         ...
 
     def empty(self, shape: Any, dtype: Any) -> Any:

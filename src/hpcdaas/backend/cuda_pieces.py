@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,6 +133,45 @@ class Placed:
         """Give their windows."""
         return Windows(self.corners, len(self), box_of(self.batch.corners, n, self.shape))
 
+    @property
+    def wanted(self) -> Int32 | None:
+        """Their frames, on the host."""
+        return self.batch.frame
+
+    @property
+    def slots(self) -> Int32 | None:
+        """Their slots, on the host."""
+        return self.batch.slot
+
+
+class Staged(Placed):
+    """Views whose places are known on the device alone: now these, now others. Their frames are there."""
+
+    @classmethod
+    def make(cls, device: Device, placed: Placed, count: int) -> Staged:  # type: ignore[override]
+        """Give room for the places of `count` of some views."""
+        return cls(placed.batch, placed.shape, device.zeros((count, 2), I32), device.zeros(count, I32), None)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def part(self, first: int, last: int) -> Staged:
+        """Give some of them."""
+        return Staged(self.batch, self.shape, self.corners[first:last], self.frame[first:last], None)
+
+    def windows(self, n: int) -> Windows:
+        """Give their windows, which may be anywhere."""
+        height, width = self.shape
+        return Windows(self.corners, len(self), (0, 0, tiles(height), tiles(width)))
+
+    @property
+    def wanted(self) -> None:
+        """Nobody knows."""
+
+    @property
+    def slots(self) -> None:
+        """There are none."""
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -176,13 +215,19 @@ class Misfits:
     """
 
     def __init__(self, device: Device, views: int, n: int) -> None:
-        self._each, self._used = tiles(n) ** 2, 0
+        self._device, self._each, self._used = device, tiles(n) ** 2, 0
         self._sums = device.empty((views * self._each, 3), F32)
 
     def room(self, views: int) -> Any:
         """Give room for the sums of the next views, (view and tile, 3)."""
         first, self._used = self._used, self._used + views * self._each
         return self._sums[first : self._used]
+
+    def add_to(self, sums: Any) -> None:
+        """Add up what there is since the last time, to (3,) float64 of the device."""
+        kernel = self._device.kernel("total", NUMBER="float", COLUMNS=3)
+        self._device.launch(kernel, (1,), self._sums, I32(self._used), F64(0), sums, None)
+        self._used = 0
 
     def total(self) -> Misfit:
         """Add up; waits for the device."""
@@ -213,13 +258,13 @@ class Frames:
             self._known = weakref.ref(frames)
         return self._there
 
-    def come(self, frames: NDArray[Any], wanted: list[Int32]) -> Iterator[tuple[Any, bool]]:
+    def come(self, frames: NDArray[Any], wanted: Sequence[Int32 | None]) -> Iterator[tuple[Any, bool]]:
         """Give frames for each list of them; and whether it is the whole stack."""
         there = self.resident(frames)
         if there is not None:
             yield from ((there, True) for _ in wanted)
         else:
-            for piece in self._device.coming(_stored(frames[index]) for index in wanted):
+            for piece in self._device.coming(_stored(frames[index]) for index in wanted if index is not None):
                 yield piece, False
 
 
@@ -231,7 +276,7 @@ def _stored(frames: NDArray[Any]) -> NDArray[Any]:
 def pieces(device: Device, placed: Placed, n: int, at_once: int, frames: Frames | None) -> Iterator[Piece]:
     """Cut views into pieces; without frames where none are needed."""
     cut = [placed.part(first, first + at_once) for first in range(0, len(placed), at_once)]
-    wanted = [part.batch.frame for part in cut]
+    wanted = [part.wanted for part in cut]
     coming = frames.come(placed.batch.frames, wanted) if frames else ((None, True) for _ in cut)
     for part, (stack, whole) in zip(cut, coming, strict=True):
         yield Piece(
@@ -240,5 +285,5 @@ def pieces(device: Device, placed: Placed, n: int, at_once: int, frames: Frames 
             COUNTS[stack.dtype.str[1:]] if stack is not None else "",
             part.frame if whole else device.put(np.arange(len(part), dtype=np.int32)),
             part.slot,
-            part.batch.slot,
+            part.slots,
         )

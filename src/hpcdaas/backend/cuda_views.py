@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcdaas.backend.cuda_device import F32, F64, I32, Device, Lent, tiles
+from hpcdaas.backend.cuda_device import F32, I32, Device, Lent, tiles
 from hpcdaas.backend.cuda_groups import Group, Room
 from hpcdaas.backend.cuda_memory import Memory
 from hpcdaas.backend.cuda_pieces import Fields, Frames, Misfits, Piece, Placed, Windows, pieces
+from hpcdaas.backend.cuda_recorded import Work, each_group, each_recorded
 from hpcdaas.backend.cuda_touched import DeviceTouched
 from hpcdaas.backend.views import (
     Batch,
@@ -45,10 +46,14 @@ class CudaViews:
     ----------
     device : Device
     setup : ViewSetup
+
+    Attributes
+    ----------
+    device : Device
     """
 
     def __init__(self, device: Device, setup: ViewSetup) -> None:
-        self.setup, self._device, self._memory = setup, device, Memory(device)
+        self.setup, self.device, self._memory = setup, device, Memory(device)
         self.modes = setup.probes * setup.objects
         self._macros = {"PROBES": setup.probes, "OBJECTS": setup.objects}
         self._good = device.put(np.ascontiguousarray(setup.good).astype(np.uint8))
@@ -77,8 +82,8 @@ class CudaViews:
 
     def gradient(self, batch: Batch, object_: Complex64, probe: Complex64, noise: Noise, sums: Sums) -> Misfit:
         """See `hpcdaas.backend.views.Views.gradient`."""
-        misfits = Misfits(self._device, len(batch), self.setup.n)
-        with Lent(self._device) as lent:
+        misfits = Misfits(self.device, len(batch), self.setup.n)
+        with Lent(self.device) as lent:
             fields, there = Fields(lent.read(object_), lent.read(probe)), lent_sums(lent, sums)
             for piece in self.pieces(self.place(batch, fields)):
                 chi = self.work(len(piece))
@@ -88,8 +93,8 @@ class CudaViews:
 
     def evaluate(self, batch: Batch, object_: Complex64, probe: Complex64, noise: Noise) -> Misfit:
         """See `hpcdaas.backend.views.Views.evaluate`."""
-        misfits = Misfits(self._device, len(batch), self.setup.n)
-        with Lent(self._device) as lent:
+        misfits = Misfits(self.device, len(batch), self.setup.n)
+        with Lent(self.device) as lent:
             fields = Fields(lent.read(object_), lent.read(probe))
             for piece in self.pieces(self.place(batch, fields)):
                 waves = self.work(len(piece))
@@ -103,12 +108,12 @@ class CudaViews:
     ) -> Misfit:  # fmt: skip
         """See `hpcdaas.backend.views.Views.project`."""
         a, b, c = how
-        misfits = Misfits(self._device, len(batch), self.setup.n)
-        with Lent(self._device) as lent:
+        misfits = Misfits(self.device, len(batch), self.setup.n)
+        with Lent(self.device) as lent:
             fields, there = Fields(lent.read(object_), lent.read(probe)), lent_sums(lent, sums)
             for piece in self.pieces(self.place(batch, fields)):
                 psi, slot, back = self._stored(piece, waves, lent), piece.slot, self.work(len(piece))
-                if not self._device.is_here(waves):
+                if not self.device.is_here(waves):
                     slot = None
                 self._depart(piece.windows, fields, back, (psi, slot, F32(c)))
                 self._detect(piece, back, "amplitude", misfits, keep=1.0)
@@ -122,21 +127,21 @@ class CudaViews:
 
     def exit_waves(self, batch: Batch, object_: Complex64, probe: Complex64, waves: Complex64) -> None:
         """See `hpcdaas.backend.views.Views.exit_waves`."""
-        with Lent(self._device) as lent:
+        with Lent(self.device) as lent:
             fields = Fields(lent.read(object_), lent.read(probe))
             for piece in self.pieces(self.place(batch, fields, frames=False), frames=False):
-                here = self._device.is_here(waves)
+                here = self.device.is_here(waves)
                 out = waves if here else self.work(len(piece))
                 self._depart(piece.windows, fields, out, to=piece.slot if here else None)
                 self._store(piece, out, waves)
 
     def overlap(self, batch: Batch, object_: Complex64, probe: Complex64, waves: Complex64, sums: Sums) -> None:
         """See `hpcdaas.backend.views.Views.overlap`."""
-        with Lent(self._device) as lent:
+        with Lent(self.device) as lent:
             fields, there = Fields(lent.read(object_), lent.read(probe)), lent_sums(lent, sums)
             for piece in self.pieces(self.place(batch, fields, frames=False), frames=False):
                 psi = self._stored(piece, waves, lent)
-                self._add(piece.windows, fields, psi, piece.slot if self._device.is_here(waves) else None, there)
+                self._add(piece.windows, fields, psi, piece.slot if self.device.is_here(waves) else None, there)
 
     def pie(
         self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: PieStep,
@@ -144,20 +149,15 @@ class CudaViews:
     ) -> Misfit:  # fmt: skip
         """See `hpcdaas.backend.views.Views.pie`."""
         check_bounds(bounds, batch, beside)
-        misfits = Misfits(self._device, len(batch), self.setup.n)
-        with Lent(self._device) as lent:
+        with Lent(self.device) as lent:
             fields = Fields(lent.change(object_), lent.change(probe))
-            room = Room.make(self, fields, bool(step.object_step), bool(step.probe_step))
-            placed = self.place(batch, fields)
-            for number, (first, last) in enumerate(pairwise(bounds)):
-                group = Group(self, fields, room, number, beside)
-                group.collect(placed.part(first, last), misfits)
-                group.complete()
-                if step.object_step:
-                    group.move_object(step.object_step, step.object_alpha)
-                if step.probe_step:
-                    group.move_probe(step.probe_step, step.probe_alpha)
-            return misfits.total()
+            room = Room.make(self, fields, largest(bounds), bool(step.object_step), bool(step.probe_step))
+
+            def move(number: int, own: Placed) -> None:
+                Group(self, fields, room, own, number, beside).pie(step)
+
+            self._each_group(batch, bounds, fields, room, beside, move)
+            return room.total_misfit()
 
     def lsq(
         self, batch: Batch, bounds: list[int], object_: Complex64, probe: Complex64, step: LsqStep, sums: Sums | None,
@@ -165,52 +165,45 @@ class CudaViews:
     ) -> LsqFound:  # fmt: skip
         """See `hpcdaas.backend.views.Views.lsq`."""
         check_bounds(bounds, batch, beside)
-        misfits, steps = Misfits(self._device, len(batch), self.setup.n), self._device.zeros(2, F64)
-        with Lent(self._device) as lent:
+        with Lent(self.device) as lent:
             fields = Fields(lent.change(object_), lent.change(probe))
             there = None if sums is None else lent_sums(lent, sums)
-            room = Room.make(self, fields, step.move_object or sums is not None, step.move_probe, weight=False)
-            placed = self.place(batch, fields)
-            for number, (first, last) in enumerate(pairwise(bounds)):
-                group = Group(self, fields, room, number, beside)
-                group.collect(placed.part(first, last), misfits)
-                count = beside.all[number] if beside else last - first
-                if room.probe is not None:
-                    room.probe *= F32(1 / count)
-                group.complete()
-                group.direct(step.damping, there)
-                found = group.steps(step)
-                steps += found
-                along = group.complete_steps(found / count)
-                if step.move_object and there is None:
-                    group.move_object_along(along[:1])
-                if step.move_probe:
-                    group.move_probe_along(along[1:])
+            wanted = step.move_object or sums is not None, step.move_probe
+            room = Room.make(self, fields, largest(bounds), *wanted, weight=False)
+
+            def move(number: int, own: Placed) -> None:
+                Group(self, fields, room, own, number, beside).lsq(step, there)
+
+            self._each_group(batch, bounds, fields, room, beside, move)
             views = max(1, bounds[-1] - bounds[0])
-            return LsqFound(misfits.total(), *(x / views for x in steps.tolist()))
+            return LsqFound(room.total_misfit(), *(x / views for x in room.steps.tolist()))
 
     def touched(self, corners: Int32, box: tuple[int, int, int, int]) -> Touched:
         """See `hpcdaas.backend.views.Views.touched`; for fields on the device."""
-        return DeviceTouched(self._device, corners, self.setup.n, box)
+        return DeviceTouched(self.device, corners, self.setup.n, box)
 
     # What groups need, too.
 
     def place(self, batch: Batch, fields: Fields, frames: bool = True) -> Placed:
         """Take the places of a batch to the device."""
-        return Placed.make(self._device, batch, self.setup.n, fields.shape, frames)
+        return Placed.make(self.device, batch, self.setup.n, fields.shape, frames)
 
     def pieces(self, placed: Placed, frames: bool = True) -> Iterator[Piece]:
         """Give views, a cache full at once."""
-        return pieces(self._device, placed, self.setup.n, self.at_once, self._frames if frames else None)
+        return pieces(self.device, placed, self.setup.n, self.at_once, self._frames if frames else None)
 
     def room_for_changes(self) -> int:
         """Count the bytes that χ of a group may take: half of what is left, since it takes the place of another."""
         return (self._memory.left() + int(self._waves.nbytes)) // 2
 
+    def fits(self, count: int, room: Room) -> bool:
+        """Say whether χ of all views of a group may be kept."""
+        return count * self.wave_bytes <= room.changes
+
     def work(self, count: int) -> Any:
         """Give room for the waves of some views; the same at each call."""
         if count > len(self._waves):
-            self._waves = self._device.empty((count, *self._waves.shape[1:]), np.complex64)
+            self._waves = self.device.empty((count, *self._waves.shape[1:]), np.complex64)
         return self._waves[:count]
 
     def changes(self, piece: Piece, fields: Fields, noise: Noise, chi: Any, misfits: Misfits) -> None:
@@ -231,28 +224,43 @@ class CudaViews:
             return
         height, width = fields.shape
         marks = (I32(fresh is not None), *((fresh.touched, fresh.largest) if fresh is not None else (None, None)))
-        kernel = self._device.kernel("add_object", **self._macros)
-        self._device.launch(
+        kernel = self.device.kernel("add_object", **self._macros)
+        self.device.launch(
             kernel, (across, down), chi, slot, I32(windows.views), I32(len(windows.corners)), windows.corners,
             fields.probe, I32(self.setup.n), I32(top), I32(left), I32(height), I32(width), sums.object, sums.weight,
             *marks,
         )  # fmt: skip
 
-    def add_probe(self, windows: Windows, fields: Fields, chi: Any, slot: Any, sums: Sums) -> None:
-        """Add to the sums on the probe's grid."""
+    def add_probe(
+        self, windows: Windows, fields: Fields, chi: Any, slot: Any, sums: Sums, factor: float = 1.0,
+        fresh: Room | None = None,
+    ) -> None:  # fmt: skip
+        """Add to the sums on the probe's grid, that of χ times a factor; with `fresh` write them."""
         if not windows.views or (sums.probe is None and sums.probe_weight is None):
             return
-        kernel = self._device.kernel("add_probe", **self._macros)
-        self._device.launch(
+        kernel = self.device.kernel("add_probe", **self._macros)
+        self.device.launch(
             kernel, (tiles(self.setup.n), self.setup.n), chi, slot, I32(windows.views), windows.corners,
-            *fields.object_arguments(), I32(self.setup.n), sums.probe, sums.probe_weight,
+            *fields.object_arguments(), I32(self.setup.n), F32(factor), sums.probe, sums.probe_weight,
+            I32(fresh is not None), fresh.probe_largest if fresh is not None else None,
         )  # fmt: skip
+
+    def _each_group(
+        self, batch: Batch, bounds: list[int], fields: Fields, room: Room, beside: Beside | None, move: Work
+    ) -> None:
+        """Do one group after the other; recorded where nothing comes in between and all is on the device."""
+        placed = self.place(batch, fields)
+        alone = beside is None and self.fits(largest(bounds), room) and self._frames.resident(batch.frames) is not None
+        if alone:
+            each_recorded(self.device, placed, bounds, move)
+        else:
+            each_group(placed, bounds, move)
 
     # The way of a view.
 
     def _launch(self, file: str, views: int, *arguments: Any, **macros: Any) -> None:
         edge = tiles(self.setup.n)
-        self._device.launch(self._device.kernel(file, **self._macros, **macros), (edge, edge, views), *arguments)
+        self.device.launch(self.device.kernel(file, **self._macros, **macros), (edge, edge, views), *arguments)
 
     def _depart(
         self, windows: Windows, fields: Fields, out: Any, psi: tuple[Any, Any, Any] | None = None, to: Any = None
@@ -266,7 +274,7 @@ class CudaViews:
         self, piece: Piece, waves: Any, noise: Noise, misfits: Misfits, keep: float = 0.0, writes: bool = True
     ) -> None:
         """Send waves to the detector, change them there, and bring them back."""
-        device, n, far = self._device, self.setup.n, self._near is None
+        device, n, far = self.device, self.setup.n, self._near is None
         power = 1 / n**2 if far else 1.0
         device.fft(waves, 2, inverse=False)
         if not far:
@@ -285,8 +293,8 @@ class CudaViews:
 
     def _transfer(self, waves: Any, conjugated: bool) -> None:
         n, edge = self.setup.n, tiles(self.setup.n)
-        self._device.launch(
-            self._device.kernel("transfer"), (edge, edge, len(waves) * self.modes), waves, self._near, I32(conjugated),
+        self.device.launch(
+            self.device.kernel("transfer"), (edge, edge, len(waves) * self.modes), waves, self._near, I32(conjugated),
             F32(1 / n**2), I32(n),
         )  # fmt: skip
 
@@ -297,18 +305,23 @@ class CudaViews:
     # Waves that the host keeps go to the device and back, a piece at once.
 
     def _stored(self, piece: Piece, waves: Any, lent: Lent) -> Any:
-        return waves if self._device.is_here(waves) else lent.read(waves[piece.slots])
+        return waves if self.device.is_here(waves) else lent.read(waves[piece.slots])
 
     def _store(self, piece: Piece, psi: Any, waves: Any) -> None:
-        if not self._device.is_here(waves):
+        if not self.device.is_here(waves):
             here = np.empty(psi.shape, np.complex64)
-            self._device.get(psi, here)
+            self.device.get(psi, here)
             waves[piece.slots] = here
 
 
 def lent_sums(lent: Lent, sums: Sums) -> Sums:
     """Give sums on the device."""
     return Sums(*(lent.change(array) for array in (sums.object, sums.weight, sums.probe, sums.probe_weight)))
+
+
+def largest(bounds: list[int]) -> int:
+    """Say how many views the largest group has."""
+    return max((b - a for a, b in pairwise(bounds)), default=0)
 
 
 def check_bounds(bounds: list[int], batch: Batch, beside: Beside | None) -> None:
