@@ -125,24 +125,24 @@ Sinogram sinogram(py::array_t<float>& data) {
             static_cast<int>(data.shape(0)), static_cast<int>(data.shape(1))};
 }
 
-py::tuple run_sort(py::array_t<float> data) {
+void require_ranks(const Sinogram& s, const Order& order, const Floats& ranked) {
+    for (const py::array& given : {py::array(order), py::array(ranked)})
+        require(given.ndim() == 2 && given.shape(0) == s.columns && given.shape(1) == s.angles,
+                "ranks are (column, rank) of the sinogram");
+}
+
+void run_sort(py::array_t<float> data, Order order, Floats ranked) {
     const Sinogram s = sinogram(data);
-    Order order({s.columns, s.angles});
-    Floats ranked({s.columns, s.angles});
+    require_ranks(s, order, ranked);
     std::int32_t* const numbers = order.mutable_data();
     float* const values = ranked.mutable_data();
-    {
-        py::gil_scoped_release release;
-        sort_columns(s, numbers, values);
-    }
-    return py::make_tuple(order, ranked);
+    py::gil_scoped_release release;
+    sort_columns(s, numbers, values);
 }
 
 void run_unsort(const Order& order, const Floats& ranked, py::array_t<float> data) {
     const Sinogram s = sinogram(data);
-    for (const py::array& given : {py::array(order), py::array(ranked)})
-        require(given.ndim() == 2 && given.shape(0) == s.columns && given.shape(1) == s.angles,
-                "ranks are (column, rank) of the sinogram");
+    require_ranks(s, order, ranked);
     const std::int32_t* const numbers = order.data();
     std::uint32_t most = 0;  // of a number below zero, too
     for (py::ssize_t i = 0; i < order.size(); ++i) most = std::max(most, static_cast<std::uint32_t>(numbers[i]));
@@ -152,19 +152,18 @@ void run_unsort(const Order& order, const Floats& ranked, py::array_t<float> dat
     unsort_columns(numbers, values, s);
 }
 
-Floats run_median(const Floats& ranked, int size, const std::string& level) {
+void run_median(const Floats& ranked, int size, Floats out, const std::string& level) {
     require(ranked.ndim() == 2, "ranks are (column, rank)");
+    require(out.ndim() == 2 && out.shape(0) == ranked.shape(0) && out.shape(1) == ranked.shape(1),
+            "out has the shape of the ranks");
+    require(out.data() != ranked.data(), "out is another array");
     require(size > 0 && size % 2 == 1, "size is odd");
     const int columns = static_cast<int>(ranked.shape(0)), ranks = static_cast<int>(ranked.shape(1));
-    Floats out({columns, ranks});
     const Level& chosen = choose_level(level.c_str());
     const float* const values = ranked.data();
     float* const found = out.mutable_data();
-    {
-        py::gil_scoped_release release;
-        if (columns && ranks) median_over_columns(chosen, values, columns, ranks, std::min(size / 2, columns - 1), found);
-    }
-    return out;
+    py::gil_scoped_release release;
+    if (columns && ranks) median_over_columns(chosen, values, columns, ranks, std::min(size / 2, columns - 1), found);
 }
 
 py::tuple run_filtered(const RaySum& rays, FftLibrary& library, const py::array& data,
@@ -264,10 +263,12 @@ void bind_tomo(py::module_& m) {
     m.def("outliers", &run_outliers, py::arg("data").noconvert(), py::arg("size"), py::arg("threshold"), py::arg("first"),
           py::arg("last"), py::arg("threads"));
 
-    m.def("sort_columns", &run_sort, py::arg("sinogram").noconvert());
+    m.def("sort_columns", &run_sort, py::arg("sinogram").noconvert(), py::arg("order").noconvert(),
+          py::arg("ranked").noconvert());
     m.def("unsort_columns", &run_unsort, py::arg("order").noconvert(), py::arg("ranked").noconvert(),
           py::arg("sinogram").noconvert());
-    m.def("median_over_columns", &run_median, py::arg("ranked").noconvert(), py::arg("size"), py::arg("level"));
+    m.def("median_over_columns", &run_median, py::arg("ranked").noconvert(), py::arg("size"), py::arg("out").noconvert(),
+          py::arg("level"));
 
     py::class_<FbpGeometry>(m, "FbpGeometry")
         .def(py::init(&geometry), py::arg("columns"), py::arg("angles"), py::arg("weights"), py::arg("response"),

@@ -22,15 +22,13 @@ class CpuRanks:
     def __init__(self, level: str = "") -> None:
         self._level = level
 
-    def sort(self, sinogram: Float32) -> tuple[Int32, Float32]:
+    def sort(self, sinogram: Float32, order: Int32, ranked: Float32) -> None:
         """See `hpcdaas.backend.ranks.Ranks.sort`."""
-        order, ranked = _core.sort_columns(sinogram)
-        return order, ranked
+        _core.sort_columns(sinogram, order, ranked)
 
-    def median(self, ranked: Float32, size: int) -> Float32:
+    def median(self, ranked: Float32, size: int, out: Float32) -> None:
         """See `hpcdaas.backend.ranks.Ranks.median`."""
-        found: Float32 = _core.median_over_columns(ranked, size, self._level)
-        return found
+        _core.median_over_columns(ranked, size, out, self._level)
 
     def unsort(self, order: Int32, ranked: Float32, sinogram: Float32) -> None:
         """See `hpcdaas.backend.ranks.Ranks.unsort`."""

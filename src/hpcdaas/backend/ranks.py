@@ -14,20 +14,21 @@ Int32 = NDArray[np.int32]
 class Ranks(Protocol):
     """Sinograms are (angle, column), columns side by side; rank r of a column is the r-th smallest of its values."""
 
-    def sort(self, sinogram: Float32) -> tuple[Int32, Float32]:
+    def sort(self, sinogram: Float32, order: Int32, ranked: Float32) -> None:
         """Sort each column; equal values keep the order of their angles.
 
-        Returns
-        -------
+        Parameters
+        ----------
+        sinogram : ndarray, (angle, column), float32
         order : ndarray, (column, rank), int32
-            The angles.
+            Gets the angles.
         ranked : ndarray, (column, rank), float32
-            The values.
+            Gets the values.
         """
         ...
 
-    def median(self, ranked: Float32, size: int) -> Float32:
-        """Give the running median of (column, rank) over `size` columns, an odd number, mirrored at the edges."""
+    def median(self, ranked: Float32, size: int, out: Float32) -> None:
+        """Take the running median of (column, rank) over `size` columns, an odd number, mirrored at the edges."""
         ...
 
     def unsort(self, order: Int32, ranked: Float32, sinogram: Float32) -> None:
@@ -38,18 +39,17 @@ class Ranks(Protocol):
 class ReferenceRanks:
     """In NumPy: the specification. See `Ranks`."""
 
-    def sort(self, sinogram: Float32) -> tuple[Int32, Float32]:
+    def sort(self, sinogram: Float32, order: Int32, ranked: Float32) -> None:
         """See `Ranks.sort`."""
-        columns = np.ascontiguousarray(sinogram.T)
-        order = np.argsort(columns, axis=1, kind="stable")
-        return order.astype(np.int32), np.take_along_axis(columns, order, axis=1)
+        order[...] = np.argsort(sinogram.T, axis=1, kind="stable")
+        ranked[...] = np.take_along_axis(sinogram.T, order.astype(np.int64), axis=1)
 
-    def median(self, ranked: Float32, size: int) -> Float32:
+    def median(self, ranked: Float32, size: int, out: Float32) -> None:
         """See `Ranks.median`."""
         margin = min(size // 2, len(ranked) - 1)
         padded = np.pad(ranked, ((margin, margin), (0, 0)), mode="reflect")
         windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * margin + 1, axis=0)
-        return np.asarray(np.median(windows, axis=-1))
+        out[...] = np.median(windows, axis=-1)
 
     def unsort(self, order: Int32, ranked: Float32, sinogram: Float32) -> None:
         """See `Ranks.unsort`."""

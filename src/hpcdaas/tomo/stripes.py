@@ -55,23 +55,28 @@ def stripes(block: Block, parameters: Stripes) -> None:
         Line integrals; every row is a sinogram that is corrected in place.
     parameters : Stripes
     """
-    data, ranks = block.values(), block.backend.ranks
+    data, ranks, threads = block.values(), block.backend.ranks, block.backend.threads
 
-    def clean(row: int) -> None:
-        sinogram = data[:, row]
-        if parameters.method == "all":
-            fill_dead(sinogram, parameters.large_size, parameters.snr)
-        order, ranked = ranks.sort(sinogram)
-        if parameters.method in ("large", "all"):
-            level(ranked, ranks.median(ranked, parameters.large_size), parameters.snr)
-        if parameters.method in ("sorting", "all"):
-            ranked = ranks.median(ranked, parameters.size)
-        ranks.unsort(order, ranked, sinogram)
+    def clean(rows: range) -> None:
+        # of all these sinograms: memory that is new costs as much as half of the work
+        order = np.empty((data.shape[2], data.shape[0]), np.int32)
+        ranked, smooth, spare = (np.empty(order.shape, np.float32) for _ in range(3))
+        for row in rows:
+            sinogram = data[:, row]
+            if parameters.method == "all":
+                fill_dead(sinogram, parameters.large_size, parameters.snr)
+            ranks.sort(sinogram, order, ranked)
+            if parameters.method in ("large", "all"):
+                ranks.median(ranked, parameters.large_size, smooth)
+                level(ranked, smooth, parameters.snr, spare)
+            if parameters.method in ("sorting", "all"):
+                ranks.median(ranked, parameters.size, smooth)
+            ranks.unsort(order, ranked if parameters.method == "large" else smooth, sinogram)
 
-    each(clean, range(data.shape[1]), block.backend.threads)
+    each(clean, [range(first, data.shape[1], threads) for first in range(threads)], threads)
 
 
-def level(ranked: Float32, smooth: Float32, snr: float) -> None:
+def level(ranked: Float32, smooth: Float32, snr: float, spare: Float32) -> None:
     """Level all columns, then give columns that stand out the smoothed values of their ranks.
 
     Algorithm 5: a column's offset is what its ranks have in common of the difference to the median
@@ -87,8 +92,10 @@ def level(ranked: Float32, smooth: Float32, snr: float) -> None:
         Its running median over columns.
     snr : float
         See `stand_out`.
+    spare : ndarray, (column, rank), float32
+        Room.
     """
-    offset = np.median(ranked - smooth, axis=1, overwrite_input=True)
+    offset = np.median(np.subtract(ranked, smooth, out=spare), axis=1, overwrite_input=True)
     wrong = scipy.ndimage.binary_dilation(stand_out(offset, snr))
     ranked -= offset[:, None]
     ranked[wrong] = smooth[wrong]
