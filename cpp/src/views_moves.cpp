@@ -300,8 +300,7 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
                 runs(block, fields, thread, directed);
                 team.meet();
             }
-            for (int i = team.take(); i < block.count; i = team.take())
-                steps[block.from + i] = best_step(block, i, fields, step);
+            share_out(block, thread, team, [&](int i) { steps[block.from + i] = best_step(block, i, fields, step); });
             team.meet();
             std::array<double, 2> along{};
             for (int i = 0; i < block.count; ++i)

@@ -87,6 +87,7 @@ public:
     }
 
     std::vector<int> by_x, in_order;  // views of the row: the leftmost first; the first first
+    const std::vector<int>& by_y() const { return by_y_; }
 
 private:
     int y(int i) const { return group_->y[from_ + i]; }
@@ -114,6 +115,7 @@ struct Views::Work {
     Box box{};
     std::vector<float*> pointers;  // to the lines of each wave
     Touching touching;
+    std::vector<int> order;  // of a batch's views
 
     void allocate(std::initializer_list<std::pair<Piece*, std::size_t>> pieces) {
         std::size_t all = 0;
@@ -151,14 +153,17 @@ public:
     // By every thread, first of all. The system may give fewer threads than were asked for.
     void begin(int& threads) {
 #pragma omp single
-        threads = threads_ = omp_get_num_threads();
+        {
+            threads = threads_ = omp_get_num_threads();
+            next_ = std::vector<Next>(threads_);
+        }
     }
     void meet() {
-        if (threads_ == 1) return next_.store(0, std::memory_order_relaxed);
+        if (threads_ == 1) return forget();
         const unsigned round = round_.load(std::memory_order_acquire);
         if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == threads_) {
             arrived_.store(0, std::memory_order_relaxed);
-            next_.store(0, std::memory_order_relaxed);
+            forget();
             round_.fetch_add(1, std::memory_order_release);
             round_.notify_all();
             return;
@@ -171,12 +176,29 @@ public:
         }
         round_.wait(round, std::memory_order_acquire);
     }
-    // The next piece of work; counted from 0 again after each meeting.
-    int take() { return next_.fetch_add(1, std::memory_order_relaxed); }
+    // The next of `count` pieces of work, of which each thread begins with its share and then helps others; `count` if
+    // none is left. From the beginning again after each meeting.
+    int take(int count, int thread) {
+        for (int t = thread; t < thread + threads_; ++t) {
+            const int whose = t % threads_, first = count * whose / threads_;
+            const int i = first + next_[whose].piece.fetch_add(1, std::memory_order_relaxed);
+            if (i < count * (whose + 1) / threads_) return i;
+        }
+        return count;
+    }
 
 private:
+    struct alignas(64) Next {
+        std::atomic<int> piece{0};
+    };
+
+    void forget() {
+        for (Next& next : next_) next.piece.store(0, std::memory_order_relaxed);
+    }
+
     int threads_ = 1;
-    std::atomic<int> arrived_{0}, next_{0};
+    std::vector<Next> next_ = std::vector<Next>(1);
+    std::atomic<int> arrived_{0};
     std::atomic<unsigned> round_{0};
 };
 
@@ -273,6 +295,23 @@ void Views::runs(const Block& b, const Fields& f, int thread, Each&& each) {
     }
 }
 
+// Each view of a batch once, by one of the threads. A thread takes views whose rows of the object are mostly its own: what
+// one has in its cache, waves, object and sums, is far from the others.
+template <class Each>
+void Views::share_out(const Block& block, int thread, Team& team, Each&& each) {
+    if (active_ == 1) {  // sums are made on the way, in the order of the views
+        for (int i = 0; i < block.count; ++i) each(i);
+        return;
+    }
+    std::vector<int>& order = work_[thread].order;
+    Touching& touching = work_[thread].touching;
+    touching.begin(block.group, block.from, block.all);
+    order.clear();
+    for (const int i : touching.by_y())
+        if (i < block.count) order.push_back(i);
+    for (int k = team.take(block.count, thread); k < block.count; k = team.take(block.count, thread)) each(order[k]);
+}
+
 // All views of a batch whose fields move after it: each(i, work, take), where take(y, rows, χ) is to be called for their
 // rows. The largest weight is found first: work.light, for each thread's rows.
 template <class Each>
@@ -282,10 +321,11 @@ void Views::visit(const Block& block, const Fields& fields, const Sums& sums, in
     if (sums.object) work.light = most_weight(block, fields, thread);
     if (at_once && sums.object)
         runs(block, fields, thread, [&](int y, int x0, int x1) { clear(rows_of(sums.object, fields, y), x0, x1); });
-    for (int i = team.take(); i < block.count; i = team.take())
+    share_out(block, thread, team, [&](int i) {
         each(i, work, [&](int y, int rows, const Waves& chi) {
             if (at_once) add(block, i, y, rows, chi, fields, rows_of(sums.object, fields, block.y(i) + y), sums, work);
         });
+    });
     team.meet();
 }
 

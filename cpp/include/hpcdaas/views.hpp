@@ -140,6 +140,8 @@ private:
     void add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& fields, const Rows& onto,
              const Sums& sums, Work& work) const;
     template <class Each>
+    void share_out(const Block& block, int thread, Team& team, Each&& each);
+    template <class Each>
     void visit(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team, Each&& each);
     template <class Done>
     void collect(const Block& block, const Fields& fields, const Sums& sums, bool kept, int thread, Done&& done);
