@@ -13,7 +13,7 @@ from hpcdaas.backend.cpu import CpuBackend
 from hpcdaas.backend.reference import ReferenceBackend
 from hpcdaas.backend.views import LsqStep, PieStep, Sums
 from hpcdaas.errors import InputError
-from views_cases import NOISES, AgainstReference, Case, normal, same_sums
+from views_cases import NOISES, AgainstReference, Case, half_is_another_ranks, normal, same_sums
 
 
 @pytest.fixture(params=[1, 3], ids=lambda threads: f"{threads} threads")
@@ -23,6 +23,10 @@ def make_views(request):
 
 class TestAgainstReference(AgainstReference):
     """C++ with one and with several threads."""
+
+
+def test_views_of_other_ranks_count(make_views):
+    half_is_another_ranks(make_views, lambda array: array)
 
 
 @pytest.mark.parametrize("level", ["baseline", "avx2", "avx512"])

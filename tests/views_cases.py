@@ -50,6 +50,43 @@ def same_sums(found, expected):
         near(getattr(found, name), getattr(expected, name))
 
 
+class HalfAway:
+    """The views of a group are shared with another rank, whose sums are known."""
+
+    def __init__(self, put, case, first, others):
+        self._put, self._others = put, others
+        self.near, self.all = case.batch.corners[first:], [len(case.batch)]
+        self.bounds = [0, len(self.near)]
+
+    def sums(self, group, object_, probe, probe_weight, light):
+        for name, array in (("object", object_), ("probe", probe), ("probe_weight", probe_weight)):
+            if array is not None:
+                array += self._put(getattr(self._others, name))
+        return light
+
+    def steps(self, group, object_step, probe_step):
+        return object_step, probe_step
+
+
+def half_is_another_ranks(make_views, put):
+    """The sums of a group of which another rank has the other half are those of the whole group.
+
+    `put` takes an array to where the primitives' arrays are.
+    """
+    case, half = Case(n=16, views=8, probes=2), 5
+    views, b = make_views(case.setup), case.batch
+    theirs = Sums.zeros(case.object, case.probe)
+    views.gradient(Batch(b.frames, b.frame[half:], b.corners[half:]), *case.fields(), "amplitude", theirs)
+    mine = Batch(b.frames, b.frame[:half], b.corners[:half])
+    step, results = PieStep(0.3, 0.8, 0.9, 0.5), []
+    for batch, beside in ((b, None), (mine, HalfAway(put, case, half, theirs))):
+        object_, probe = case.fields()
+        views.pie(batch, [0, len(batch)], object_, probe, step, beside)
+        results.append((object_, probe))
+    near(results[1][0], results[0][0])
+    near(results[1][1], results[0][1])
+
+
 CASES = {
     "plain": {},
     "modes": {"probes": 3, "objects": 2},

@@ -81,10 +81,7 @@ std::pair<int, int> Views::share(int total, int thread) const {
 void Views::begin(int slots) {
     const std::size_t needed = static_cast<std::size_t>(slots) * modes_ * stride_;
     if (slots_.size() < needed) slots_ = Buffer(needed);
-    for (Work& w : work_) {
-        std::fill_n(w.probe.data(), w.probe.size(), 0.0f);
-        std::fill_n(w.probe_weight.data(), w.probe_weight.size(), 0.0f);
-    }
+    for (Work& w : work_) clear_probe(w);
 }
 
 // F⁻¹HF, or with the conjugate of H, of waves behind their first transform, up to the last one.

@@ -55,39 +55,45 @@ void Views::begin_moves(const Fields& fields) {
     }
 }
 
-// Adds what all threads say of this thread's rows of the probe to what the first one does.
+// Forgets what a thread says of the probe.
+void Views::clear_probe(Work& work) const {
+    std::fill_n(work.probe.data(), work.probe.size(), 0.0f);
+    std::fill_n(work.probe_weight.data(), work.probe_weight.size(), 0.0f);
+}
+
+// Adds up what all threads say of this thread's rows of the probe. Each writes to rows of its own alone, which stay in
+// its cache.
 void Views::gather_probe(int thread) {
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
     const auto [first, last] = share(n_, thread);
     const std::size_t at = static_cast<std::size_t>(first) * n_;
-    const int some = (last - first) * n_;
-    Work& all = work_[0];
-    for (int t = 1; t < active_; ++t) {
-        level_.add(work_[t].probe_weight.data() + at, some, all.probe_weight.data() + at);
-        for (int m = 0; m < probes_; ++m)
-            level_.add(work_[t].probe.data() + 2 * (m * pixels + at), 2 * some, all.probe.data() + 2 * (m * pixels + at));
+    const std::size_t some = static_cast<std::size_t>(last - first) * n_;
+    const auto gather = [&](Piece Work::*of, std::size_t from, std::size_t count, float* to) {
+        std::copy_n((work_[0].*of).data() + from, count, to);
+        for (int t = 1; t < active_; ++t) level_.add((work_[t].*of).data() + from, static_cast<int>(count), to);
+    };
+    gather(&Work::probe_weight, at, some, probe_weight_.data() + at);
+    for (int m = 0; m < probes_; ++m) {
+        const std::size_t mode = 2 * (m * pixels + at);
+        gather(&Work::probe, mode, 2 * some, probe_step_.data() + mode);
     }
 }
 
 // The largest Σ|O|² of this thread's rows.
-float Views::most_light(int thread) const {
+float Views::most_light(const float* weight, int thread) const {
     const auto [first, last] = share(n_, thread);
-    return level_.largest(work_[0].probe_weight.data() + static_cast<std::size_t>(first) * n_, (last - first) * n_);
+    return level_.largest(weight + static_cast<std::size_t>(first) * n_, (last - first) * n_);
 }
 
-// Moves this thread's rows of the probe by the first thread's sums, and forgets everyone's.
-void Views::move_probe(const Fields& fields, const PieStep& step, float most, int thread) {
+// Moves this thread's rows of the probe by the sums of all.
+void Views::move_probe(const Fields& fields, const PieStep& step, const Sums& sums, float most, int thread) {
     const std::size_t pixels = static_cast<std::size_t>(n_) * n_;
     const auto [first, last] = share(n_, thread);
     const std::size_t at = static_cast<std::size_t>(first) * n_;
     const int some = (last - first) * n_;
     for (int m = 0; m < probes_; ++m)
-        level_.step_by(work_[0].probe.data() + 2 * (m * pixels + at), work_[0].probe_weight.data() + at, some,
-                       step.probe_alpha, most, step.probe_step, probe_mode(fields, m) + 2 * at);
-    for (int t = 0; t < active_; ++t) {
-        std::fill_n(work_[t].probe_weight.data() + at, some, 0.0f);
-        for (int m = 0; m < probes_; ++m) std::fill_n(work_[t].probe.data() + 2 * (m * pixels + at), 2 * some, 0.0f);
-    }
+        level_.step_by(sums.probe + 2 * (m * pixels + at), sums.probe_weight + at, some, step.probe_alpha, most,
+                       step.probe_step, probe_mode(fields, m) + 2 * at);
 }
 
 // A batch of one view: what weighs the object's step is known before, so that each row moves as soon as its χ is there.
@@ -145,8 +151,11 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
     const std::size_t plane = static_cast<std::size_t>(fields.height) * fields.width;
     std::vector<Misfit> misfits(group.count);
     const bool object = step.object_step > 0, probe = step.probe_step > 0;
+    const bool gathered = threads > 1;
+    if (gathered && probe_weight_.size() == 0) probe_weight_ = Buffer(static_cast<std::size_t>(n_) * n_);
     const Sums sums{object ? step_.data() : nullptr, nullptr,
-                    probe ? work_[0].probe.data() : nullptr, probe ? work_[0].probe_weight.data() : nullptr};
+                    probe ? gathered ? probe_step_.data() : work_[0].probe.data() : nullptr,
+                    probe ? gathered ? probe_weight_.data() : work_[0].probe_weight.data() : nullptr};
     Team team;
     Word word(beside);
     float shared_light = 0;
@@ -170,6 +179,8 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
                 misfits[block.from] = pie_one(frames, block, fields, step, work);
                 continue;
             }
+            if (active_ > 1) arrange(block, thread);
+            if (probe && b > 0) clear_probe(work);
             visit(block, fields, sums, thread, team, [&](int i, Work& mine, auto&& take) {
                 misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
             });
@@ -184,7 +195,8 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
             };
             if (beside) {
                 collect(block, fields, sums, true, thread, [](int, int, int, const Rows&) {});
-                if (probe) gather_probe(thread);
+                team.meet();
+                if (probe && gathered) gather_probe(thread);
                 team.meet();
                 word.have(thread, [&](Beside& others) {
                     shared_light = light;
@@ -199,10 +211,10 @@ Misfit Views::pie(const FrameStack& frames, const Group& group, const std::vecto
             }
             team.meet();
             if (probe) {
-                if (!beside) gather_probe(thread);
-                work.largest = most_light(thread);
+                if (gathered && !beside) gather_probe(thread);
+                work.largest = most_light(sums.probe_weight, thread);
                 team.meet();
-                move_probe(fields, step, largest(&Work::largest), thread);
+                move_probe(fields, step, sums, largest(&Work::largest), thread);
                 power(fields, first, last - first);
                 team.meet();
             }
@@ -264,7 +276,9 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
         power(fields, first, last - first);
         team.meet();
         for (int b = 0; b < groups; ++b) {
-            const Block block = slots(group, bounds, b, beside);
+            Block block = slots(group, bounds, b, beside);
+            if (active_ > 1) arrange(block, thread);
+            if (step.probe && b > 0) clear_probe(work_[thread]);
             visit(block, fields, wanted, thread, team, [&](int i, Work& mine, auto&& take) {
                 misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
             });
@@ -283,10 +297,8 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
             for (int m = 0; step.probe && m < probes_; ++m) {
                 const std::size_t at = 2 * m * pixels + start;
                 std::fill_n(probe_step_.data() + at, 2 * some, 0.0f);
-                for (int t = 0; t < active_; ++t) {
+                for (int t = 0; t < active_; ++t)
                     level_.step_by(work_[t].probe.data() + at, nullptr, some, 0, 0, mean, probe_step_.data() + at);
-                    std::fill_n(work_[t].probe.data() + at, 2 * some, 0.0f);
-                }
             }
             team.meet();
             if (beside) {

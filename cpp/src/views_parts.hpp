@@ -115,7 +115,7 @@ struct Views::Work {
     Box box{};
     std::vector<float*> pointers;  // to the lines of each wave
     Touching touching;
-    std::vector<int> order;  // of a batch's views
+    std::vector<int> order, place;  // of a batch's views by their rows: which is the first; where each is in it
 
     void allocate(std::initializer_list<std::pair<Piece*, std::size_t>> pieces) {
         std::size_t all = 0;
@@ -139,11 +139,13 @@ struct Views::Block {
     Waves first;       // those of view `from`, or of slot 0
     std::size_t size;  // floats between views
     bool stored;       // in the group's slots
+    const int* place = nullptr;  // else, in which of the block's slots each view is; null: in their order
 
     int y(int i) const { return group.y[from + i]; }
     int x(int i) const { return group.x[from + i]; }
     Waves waves(int i) const {
-        return {first.data + static_cast<std::size_t>(stored ? group.slot[from + i] : i) * size, first.pitch, first.stride};
+        const int slot = stored ? group.slot[from + i] : place ? place[i] : i;
+        return {first.data + static_cast<std::size_t>(slot) * size, first.pitch, first.stride};
     }
 };
 
@@ -295,6 +297,20 @@ void Views::runs(const Block& b, const Fields& f, int thread, Each&& each) {
     }
 }
 
+// Views of a block by their rows; their waves lie in that order, so that a thread has the same slots in each batch.
+inline void Views::arrange(Block& block, int thread) {
+    Work& work = work_[thread];
+    work.touching.begin(block.group, block.from, block.all);
+    work.order.clear();
+    work.place.resize(block.count);
+    for (const int i : work.touching.by_y()) {
+        if (i >= block.count) continue;
+        work.place[i] = static_cast<int>(work.order.size());
+        work.order.push_back(i);
+    }
+    block.place = work.place.data();
+}
+
 // Each view of a batch once, by one of the threads. A thread takes views whose rows of the object are mostly its own: what
 // one has in its cache, waves, object and sums, is far from the others.
 template <class Each>
@@ -303,12 +319,7 @@ void Views::share_out(const Block& block, int thread, Team& team, Each&& each) {
         for (int i = 0; i < block.count; ++i) each(i);
         return;
     }
-    std::vector<int>& order = work_[thread].order;
-    Touching& touching = work_[thread].touching;
-    touching.begin(block.group, block.from, block.all);
-    order.clear();
-    for (const int i : touching.by_y())
-        if (i < block.count) order.push_back(i);
+    const std::vector<int>& order = work_[thread].order;
     for (int k = team.take(block.count, thread); k < block.count; k = team.take(block.count, thread)) each(order[k]);
 }
 

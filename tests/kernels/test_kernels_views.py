@@ -8,7 +8,7 @@ from host_device import ORDERS, HostDevice
 
 from hpcdaas.backend.cuda_views import CudaViews
 from hpcdaas.backend.views import LsqStep, PieStep, Sums
-from views_cases import AgainstReference, Case, near, same_sums
+from views_cases import AgainstReference, Case, half_is_another_ranks, near, same_sums
 
 
 @pytest.fixture
@@ -90,40 +90,9 @@ def test_arrays_of_the_device_are_worked_on_where_they_are(compiler):
     np.testing.assert_array_equal(sums.probe_weight.get(), here.probe_weight)
 
 
-class HalfAway:
-    """The views of a group are shared with another rank, whose sums are known."""
-
-    def __init__(self, device, case, bounds, first, others):
-        self._device = device
-        self.near, self.all = case.batch.corners[first:], [len(case.batch)]
-        self.bounds, self._others = [0, len(self.near)], others
-
-    def sums(self, group, object_, probe, probe_weight, light):
-        for name, array in (("object", object_), ("probe", probe), ("probe_weight", probe_weight)):
-            if array is not None:
-                array += self._device.put(getattr(self._others, name))
-        return light
-
-    def steps(self, group, object_step, probe_step):
-        return object_step, probe_step
-
-
 def test_views_of_other_ranks_count(compiler):
-    """The sums of a group of which another rank has the other half are those of the whole group."""
-    case = Case(n=16, views=8, probes=2)
-    device, count, half = HostDevice(compiler), 8, 5
-    views = CudaViews(device, case.setup)
-    b = case.batch
-    theirs = Sums.zeros(case.object, case.probe)
-    views.gradient(type(b)(b.frames, b.frame[half:], b.corners[half:]), *case.fields(), "amplitude", theirs)
-    mine = type(b)(b.frames, b.frame[:half], b.corners[:half])
-    step, results = PieStep(0.3, 0.8, 0.9, 0.5), []
-    for batch, beside in ((b, None), (mine, HalfAway(device, case, [0, count], half, theirs))):
-        object_, probe = case.fields()
-        views.pie(batch, [0, len(batch)], object_, probe, step, beside)
-        results.append((object_, probe))
-    near(results[1][0], results[0][0])
-    near(results[1][1], results[0][1])
+    device = HostDevice(compiler)
+    half_is_another_ranks(lambda setup: CudaViews(device, setup), device.put)
 
 
 def test_views_beyond_the_object_are_refused(compiler):

@@ -139,6 +139,7 @@ private:
     void add_weights(const Block& block, const Fields& fields, const Sums& sums, int thread, Team& team);
     void add(const Block& block, int i, int y, int count, const Waves& chi, const Fields& fields, const Rows& onto,
              const Sums& sums, Work& work) const;
+    void arrange(Block& block, int thread);
     template <class Each>
     void share_out(const Block& block, int thread, Team& team, Each&& each);
     template <class Each>
@@ -158,9 +159,10 @@ private:
     float* own_sum(const Block& block, const Fields& fields, Work& work) const;
     void sum_objects(const Fields& fields, const Sums& sums, int thread);
     void sum_probes(const Sums& sums, int thread);
+    void clear_probe(Work& work) const;
     void gather_probe(int thread);
-    float most_light(int thread) const;
-    void move_probe(const Fields& fields, const PieStep& step, float most, int thread);
+    float most_light(const float* weight, int thread) const;
+    void move_probe(const Fields& fields, const PieStep& step, const Sums& sums, float most, int thread);
     Window window(const Fields& f, const Group& g, int view, int q, int y, int rows) const;
     float* probe_mode(const Fields& f, int m) const { return f.probe + 2 * static_cast<std::size_t>(m) * n_ * n_; }
     Frame frame(const FrameStack& frames, int index) const;
@@ -178,7 +180,7 @@ private:
     std::vector<std::int8_t> bad_;  // [line][pitch] at the detector
     Buffer near_;                   // [column][pitch] of spectra
     FftLines rows_forward_, rows_backward_, columns_forward_, columns_backward_;
-    Buffer slots_, step_, probe_step_;
+    Buffer slots_, step_, probe_step_, probe_weight_;  // the last two: where threads add up
     Buffer power_, light_;  // Σ|P|² and Σ|O|² over modes
     std::vector<Work> work_;
 };
