@@ -62,10 +62,6 @@ def test_the_program_doesnt_import_cupy_unasked():
     assert done.stdout.strip() == "False"
 
 
-def test_auto_is_the_processor():
-    assert get_backend("auto").name == "cpu"
-
-
 def test_each_process_of_a_node_takes_its_own_gpu():
     assert local_rank({}) == 0
     assert local_rank({"SLURM_LOCALID": "3"}) == 3

@@ -66,12 +66,12 @@ from hpcdaas.parallel import world
 from hpcdaas.parallel.on_device import join
 
 class Gpu:
-    def __init__(self, nccl):
-        self.nccl = nccl
+    def __init__(self, place):
+        self.place, self.nccl = place, place is not None
     def ticket(self):
         return f"by rank {comm.rank}"
     def join(self, size, rank, ticket):
-        if self.nccl == "broken":
+        if self.place == "broken":
             raise HpcdaasError("broken on purpose.", "Mend it.")
         return f"{rank} of {size} {ticket}"
 

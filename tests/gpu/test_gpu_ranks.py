@@ -39,7 +39,7 @@ class TestByNccl(TestThroughTheHost):
     @pytest.fixture(scope="class")
     @classmethod
     def found(cls, gpu, tmp_path_factory):
-        if gpu.gpu.nccl is None or gpu.device.xp.cuda.runtime.getDeviceCount() < 2:
+        if not gpu.gpu.nccl or gpu.device.xp.cuda.runtime.getDeviceCount() < 2:
             pytest.skip("NCCL and two GPUs are not here")
         return cls.results(tmp_path_factory)
 
@@ -47,7 +47,7 @@ class TestByNccl(TestThroughTheHost):
 @pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "c16"])
 def test_nccl_with_oneself(gpu, dtype):
     """One rank: a sum is what it was, and what it sends to itself comes in."""
-    if gpu.gpu.nccl is None:
+    if not gpu.gpu.nccl:
         pytest.skip("NCCL is not here")
     xp, alone = gpu.device.xp, gpu.gpu
     links = alone.join(1, 0, alone.ticket())

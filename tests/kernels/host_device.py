@@ -243,7 +243,7 @@ class HostGpu:
     name = "NCCL"
 
     def __init__(self) -> None:
-        self.nccl = f"of process {os.getpid()}"
+        self.place, self.nccl = f"of process {os.getpid()}", True
 
     def settle(self) -> None:
         pass

@@ -62,12 +62,13 @@ def test_a_run_with_halves_and_one_that_was_stopped(backend, file, tmp_path, mon
     expected, whole, parts = outs = [tmp_path / f"{name}.h5" for name in names]
     pipeline.reconstruct(file, RECIPE, expected, register_result=False, threads=1)
     monkeypatch.setattr("hpcdaas.pipeline.run.get_backend", lambda name, threads: backend)
-    result = pipeline.reconstruct(file, RECIPE, whole, register_result=False)
+    there = {"register_result": False, "backend": "cuda"}
+    result = pipeline.reconstruct(file, RECIPE, whole, **there)
     assert result.metrics["resolution"]["value"] > 0
     for left in (2, 4, 2, 9):  # in dm, in lsqml, in ml, in a half
         with pytest.raises(Interrupted, match="now"):
-            pipeline.reconstruct(file, RECIPE, parts, register_result=False, watcher=Watcher(stop=stops(left)))
-    pipeline.reconstruct(file, RECIPE, parts, register_result=False)
+            pipeline.reconstruct(file, RECIPE, parts, watcher=Watcher(stop=stops(left)), **there)
+    pipeline.reconstruct(file, RECIPE, parts, **there)
     cpu, one, other = (fields(path) for path in outs)
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b)

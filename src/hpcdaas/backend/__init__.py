@@ -194,17 +194,15 @@ class Backend(Protocol):
         ...
 
 
-def get_backend(name: str = "auto", threads: int | None = None) -> Backend:
-    """Give a backend by name: ``auto``, ``cpu``, ``cuda`` or ``reference``.
-
-    ``auto`` is ``cpu``: ``cuda`` is taken by name until its tests and figures on a GPU are part of the project.
+def get_backend(name: str = "cpu", threads: int | None = None) -> Backend:
+    """Give a backend by name: ``cpu``, ``cuda`` or ``reference``; `hpcdaas.backend.auto` chooses one.
 
     Raises
     ------
     InputError
         If there is none of that name here, or it can't be used; says what is missing.
     """
-    if name in ("auto", "cpu"):
+    if name == "cpu":
         from hpcdaas.backend.cpu import CpuBackend
 
         return CpuBackend(threads)
@@ -216,7 +214,7 @@ def get_backend(name: str = "auto", threads: int | None = None) -> Backend:
         from hpcdaas.backend.reference import ReferenceBackend
 
         return ReferenceBackend()
-    raise InputError(f"There is no backend '{name}' in this version.", nearest(name, ["auto", "cpu", "cuda"]))
+    raise InputError(f"There is no backend '{name}' in this version.", nearest(name, ["cpu", "cuda"]))
 
 
 def default_threads(sharing: int = 1) -> int:

@@ -37,8 +37,8 @@ class CudaGpu:
     def __init__(self, cupy: Any, device: int, settle: Callable[[], None]) -> None:
         self._cupy, self.settle = cupy, settle
         self._nccl: Any = None if os.environ.get(SWITCH) == "0" else _load()
-        bus = cupy.cuda.runtime.deviceGetPCIBusId(device)
-        self.nccl = f"{socket.gethostname()} {bus}" if self._nccl is not None else None
+        self.place = f"{socket.gethostname()} {cupy.cuda.runtime.deviceGetPCIBusId(device)}"
+        self.nccl = self._nccl is not None
 
     def ticket(self) -> bytes:
         """See `hpcdaas.parallel.on_device.Gpu.ticket`."""

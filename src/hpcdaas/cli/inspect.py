@@ -69,7 +69,7 @@ def _trials(scan: Scan, recipe: Recipe, path: Path) -> dict[str, Any]:
     from hpcdaas.pipeline.tomography import Tomography
     from hpcdaas.view.figures import save, strip
 
-    work = Tomography(scan, recipe, get_backend(), default_budget())
+    work = Tomography(scan, recipe, get_backend("cpu"), default_budget())
     estimate = work.find_center()
     work.volume.center = estimate.center
     centers, slices = work.trials(estimate.center)

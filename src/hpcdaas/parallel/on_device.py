@@ -35,11 +35,14 @@ class Gpu(Protocol):
 
     Attributes
     ----------
-    nccl : str or None
-        Which GPU it is, where NCCL can be used; else None.
+    place : str
+        Which one it is, of all of all nodes.
+    nccl : bool
+        Whether NCCL can be used.
     """
 
-    nccl: str | None
+    place: str
+    nccl: bool
 
     def settle(self) -> None:
         """Wait until arrays hold what was computed."""
@@ -94,7 +97,7 @@ def reach_devices(comm: Comm, gpu: Gpu | None) -> None:
 
 def join(comm: Comm, gpu: Gpu) -> Links | None:
     """Join ranks by NCCL, where all have it and each has a GPU of its own: it wants no two on one."""
-    found = comm.gather(gpu.nccl)
+    found = comm.gather(gpu.place if gpu.nccl else None)
     if None in found or len(set(found)) < comm.size:
         return None
     with together(comm):

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from hpcdaas.backend import Backend, default_threads, get_backend
+from hpcdaas.backend.auto import choose
 from hpcdaas.catalog.crate import crate_path, is_crate_of, write_crate
 from hpcdaas.catalog.make import make_record
 from hpcdaas.catalog.outbox import deliver_one
@@ -125,6 +126,23 @@ def raw_of(scan: Scan | PtychoScan) -> Raw:
     return Raw(scan.name, files, raw_identity(files), scan.metadata, scan.technique, scan.format, scan.shape)
 
 
+def _backend(options: Options, technique: str, watcher: Watcher, comm: Comm) -> Backend:
+    """Give the primitives, on all ranks those of the same kind; a GPU is chosen where each rank has one of its own."""
+    threads = options.threads or default_threads(comm.sharing)
+    if options.backend != "auto":
+        return get_backend(options.backend, threads)
+    backend, why = choose(technique, threads)
+    found = comm.gather((backend.gpu.place if backend.gpu else None, why))
+    places = {place for place, _ in found}
+    if None not in places and len(places) == comm.size:
+        return backend
+    reasons = [reason for _, reason in found if reason]
+    if reasons or places != {None}:
+        shared = f"{comm.size} ranks have {len(places - {None})} GPUs"
+        watcher.say(f"The GPU isn't taken, {reasons[0] if reasons else shared}; --backend cuda takes it all the same.")
+    return backend if backend.gpu is None else get_backend("cpu", threads)
+
+
 def _make(
     job: Job, scan: Scan | PtychoScan, options: Options, watcher: Watcher, comm: Comm
 ) -> Result | None:  # fmt: skip
@@ -139,7 +157,7 @@ def _make(
         if comm.share(comm.rank == 0 and job.is_there(options.overwrite)):
             partial.discard()
             return None
-        backend = get_backend(options.backend, options.threads or default_threads(comm.sharing))
+        backend = _backend(options, scan.technique, watcher, comm)
         work = make_work(scan, job.recipe, backend, int(options.memory or default_budget()) // comm.local, comm)
         plan, saved = work.plan(), _saved(partial, backend, options, watcher, comm)
         if saved is None:
