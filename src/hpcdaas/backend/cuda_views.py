@@ -150,7 +150,7 @@ class CudaViews:
         """See `hpcdaas.backend.views.Views.pie`."""
         check_bounds(bounds, batch, beside)
         with Lent(self.device) as lent:
-            fields = Fields(lent.change(object_), lent.change(probe))
+            fields = self._moving(batch, lent, object_, probe)
             room = Room.make(self, fields, largest(bounds), bool(step.object_step), bool(step.probe_step))
 
             def move(number: int, own: Placed) -> None:
@@ -166,7 +166,7 @@ class CudaViews:
         """See `hpcdaas.backend.views.Views.lsq`."""
         check_bounds(bounds, batch, beside)
         with Lent(self.device) as lent:
-            fields = Fields(lent.change(object_), lent.change(probe))
+            fields = self._moving(batch, lent, object_, probe)
             there = None if sums is None else lent_sums(lent, sums)
             wanted = step.move_object or sums is not None, step.move_probe
             room = Room.make(self, fields, largest(bounds), *wanted, weight=False)
@@ -244,6 +244,11 @@ class CudaViews:
             *fields.object_arguments(), I32(self.setup.n), F32(factor), sums.probe, sums.probe_weight,
             I32(fresh is not None), fresh.probe_largest if fresh is not None else None,
         )  # fmt: skip
+
+    def _moving(self, batch: Batch, lent: Lent, object_: Complex64, probe: Complex64) -> Fields:
+        """Give fields that are to move; frames come before, since χ may have a part of what they leave."""
+        self._frames.resident(batch.frames)
+        return Fields(lent.change(object_), lent.change(probe))
 
     def _each_group(
         self, batch: Batch, bounds: list[int], fields: Fields, room: Room, beside: Beside | None, move: Work
