@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import socket
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -65,7 +66,9 @@ class CudaGpu:
 def _load() -> Any:
     """Give CuPy's module for it, or None where the library isn't there."""
     try:
-        nccl = importlib.import_module("cupy.cuda.nccl")
+        with warnings.catch_warnings():  # that it isn't there is nothing to warn of
+            warnings.simplefilter("ignore")
+            nccl = importlib.import_module("cupy.cuda.nccl")
     except ImportError:
         return None
     return nccl if getattr(nccl, "available", False) else None
