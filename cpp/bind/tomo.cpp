@@ -9,7 +9,7 @@
 
 #include "arrays.hpp"
 #include "hpcdaas/outliers.hpp"
-#include "hpcdaas/ranks.hpp"
+#include "hpcdaas/sorting.hpp"
 #include "hpcdaas/tomo.hpp"
 
 using namespace hpcdaas;

@@ -62,6 +62,30 @@ def test_groups_that_are_recorded_give_the_same_bits(compiler, primitive, probes
         np.testing.assert_array_equal(one, other)
 
 
+class Refusing(HostDevice):
+    """A device whose driver gives up in the middle of a record."""
+
+    def launch(self, kernel, grid, *arguments):
+        if self._recorded is not None and len(self._recorded) > 4:
+            raise RuntimeError("not while it is recorded")
+        super().launch(kernel, grid, *arguments)
+
+    def record(self, work):
+        with pytest.raises(RuntimeError, match="not while"):
+            super().record(work)
+        return work
+
+
+def test_groups_that_can_not_be_recorded_are_done_as_they_are(compiler):
+    case, found = Case(n=12, views=24), []
+    for device in (HostDevice(compiler), Refusing(compiler)):
+        views, (object_, probe) = CudaViews(device, case.setup), case.fields()
+        misfit = views.lsq(case.batch, [0, 6, 12, 18, 24], object_, probe, LsqStep(0.1, 0.1, True, True), None)
+        found.append([object_, probe, np.array([*misfit.misfit, *misfit[1:]])])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_what_is_recorded_makes_no_arrays(compiler):
     device = HostDevice(compiler)
     there = device.zeros(3, np.float32)

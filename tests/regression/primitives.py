@@ -37,9 +37,9 @@ def tomography(backend: CpuBackend) -> dict[str, Callable[[], Any]]:
     theta = np.arange(ANGLES) * np.pi / ANGLES
     ramp = np.linspace(0, 0.5, COLUMNS + 1)
     plan = FbpPlan(theta, np.full(ANGLES, np.pi / ANGLES), ramp, (COLUMNS - 1) / 2 + 0.3)
-    ranks, sinogram = backend.ranks, data[:, 0].copy()
+    sorting, sinogram = backend.sorting, data[:, 0].copy()
     order, (ranked, smooth) = np.empty((COLUMNS, ANGLES), np.int32), np.empty((2, COLUMNS, ANGLES), np.float32)
-    ranks.sort(sinogram, order, ranked)
+    sorting.sort(sinogram, order, ranked)
     out, lines = np.empty((ROWS, COLUMNS, COLUMNS), np.float32), np.empty_like(data)
     return {
         "correct": lambda: backend.correct(counts, correction),
@@ -48,9 +48,9 @@ def tomography(backend: CpuBackend) -> dict[str, Callable[[], Any]]:
         "backproject": lambda: backend.filtered_backprojection(data, None, plan, out),
         "project": lambda: backend.project(out, theta, plan.center, lines),
         "outliers": lambda: backend.outliers(counts, 3, 0.5, slice(0, ROWS)),
-        "sort columns": lambda: ranks.sort(sinogram, order, ranked),
-        "median over columns": lambda: ranks.median(ranked, 11, smooth),
-        "unsort columns": lambda: ranks.unsort(order, ranked, sinogram),
+        "sort columns": lambda: sorting.sort(sinogram, order, ranked),
+        "median over columns": lambda: sorting.median(ranked, 11, smooth),
+        "unsort columns": lambda: sorting.unsort(order, ranked, sinogram),
     }
 
 

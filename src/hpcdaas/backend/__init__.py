@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcdaas.backend.ranks import Ranks
+from hpcdaas.backend.sorting import Sorting
 from hpcdaas.backend.views import Views, ViewSetup
 from hpcdaas.errors import InputError, nearest
 
@@ -117,7 +117,7 @@ class Backend(Protocol):
         ...
 
     @property
-    def ranks(self) -> Ranks:
+    def sorting(self) -> Sorting:
         """The primitives of steps that sort the columns of sinograms."""
         ...
 

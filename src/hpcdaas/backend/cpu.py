@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from hpcdaas import _core
 from hpcdaas.backend import Correction, FbpPlan, Float32, Float64, next_smooth
 from hpcdaas.backend.cgroup import core_limit
-from hpcdaas.backend.cpu_ranks import CpuRanks
+from hpcdaas.backend.cpu_sorting import CpuSorting
 from hpcdaas.backend.cpu_views import CpuViews
 from hpcdaas.backend.fft import find_library, read_wisdom, wisdom_file, write_wisdom
 from hpcdaas.backend.reference_outliers import replace_outliers
@@ -111,9 +111,9 @@ class CpuBackend:
         return CpuViews(self.library, self.level, self.threads, setup, self._keep_wisdom)
 
     @property
-    def ranks(self) -> CpuRanks:
-        """See `hpcdaas.backend.Backend.ranks`."""
-        return CpuRanks(self.level)
+    def sorting(self) -> CpuSorting:
+        """See `hpcdaas.backend.Backend.sorting`."""
+        return CpuSorting(self.level)
 
     def outliers(self, frames: NDArray[Any], size: int, threshold: float, inner: slice) -> int:
         """See `hpcdaas.backend.Backend.outliers`."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hpcdaas.backend import Correction, FbpPlan, Float32, Float64
 from hpcdaas.backend.cpu import available_threads, outliers
-from hpcdaas.backend.cpu_ranks import CpuRanks
+from hpcdaas.backend.cpu_sorting import CpuSorting
 from hpcdaas.backend.cuda_copies import Inbound, Outbound, hand_over
 from hpcdaas.backend.cuda_device import BLOCK
 from hpcdaas.backend.cuda_kernels import source
@@ -81,7 +81,7 @@ class CudaBackend:
     """
 
     name = "cuda"
-    ranks = CpuRanks()
+    sorting = CpuSorting()
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads or available_threads()

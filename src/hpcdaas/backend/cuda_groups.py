@@ -168,6 +168,7 @@ class Group:
 
     def _collect(self, factor: float = 1.0) -> None:
         """Make χ and sums of its views; those of the probe times a factor."""
+        self._room.misfits.begin()
         if self._views.fits(len(self._own), self._room):
             self._keep(factor)
         else:

@@ -223,11 +223,14 @@ class Misfits:
         first, self._used = self._used, self._used + views * self._each
         return self._sums[first : self._used]
 
+    def begin(self) -> None:
+        """Forget what there is."""
+        self._used = 0
+
     def add_to(self, sums: Any) -> None:
-        """Add up what there is since the last time, to (3,) float64 of the device."""
+        """Add up what there is since the beginning, to (3,) float64 of the device."""
         kernel = self._device.kernel("total", NUMBER="float", COLUMNS=3)
         self._device.launch(kernel, (1,), self._sums, I32(self._used), F64(0), sums, None)
-        self._used = 0
 
     def total(self) -> Misfit:
         """Add up; waits for the device."""

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcdaas.backend import Correction, FbpPlan, Float32, Float64
-from hpcdaas.backend.ranks import ReferenceRanks
 from hpcdaas.backend.reference_outliers import replace_outliers
 from hpcdaas.backend.reference_views import ReferenceViews
+from hpcdaas.backend.sorting import ReferenceSorting
 from hpcdaas.backend.views import ViewSetup
 from hpcdaas.errors import InputError
 
@@ -20,7 +20,7 @@ class ReferenceBackend:
 
     name = "reference"
     gpu = None
-    ranks = ReferenceRanks()
+    sorting = ReferenceSorting()
     threads = 1
 
     def work_bytes(self, columns: int, rows: int, angles: int, padding: float, eps: float) -> int:

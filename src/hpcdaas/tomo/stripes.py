@@ -55,7 +55,7 @@ def stripes(block: Block, parameters: Stripes) -> None:
         Line integrals; every row is a sinogram that is corrected in place.
     parameters : Stripes
     """
-    data, ranks, threads = block.values(), block.backend.ranks, block.backend.threads
+    data, sorting, threads = block.values(), block.backend.sorting, block.backend.threads
 
     def clean(rows: range) -> None:
         # of all these sinograms: memory that is new costs as much as half of the work
@@ -65,13 +65,13 @@ def stripes(block: Block, parameters: Stripes) -> None:
             sinogram = data[:, row]
             if parameters.method == "all":
                 fill_dead(sinogram, parameters.large_size, parameters.snr)
-            ranks.sort(sinogram, order, ranked)
+            sorting.sort(sinogram, order, ranked)
             if parameters.method in ("large", "all"):
-                ranks.median(ranked, parameters.large_size, smooth)
+                sorting.median(ranked, parameters.large_size, smooth)
                 level(ranked, smooth, parameters.snr, spare)
             if parameters.method in ("sorting", "all"):
-                ranks.median(ranked, parameters.size, smooth)
-            ranks.unsort(order, ranked if parameters.method == "large" else smooth, sinogram)
+                sorting.median(ranked, parameters.size, smooth)
+            sorting.unsort(order, ranked if parameters.method == "large" else smooth, sinogram)
 
     each(clean, [range(first, data.shape[1], threads) for first in range(threads)], threads)
 

@@ -1,5 +1,5 @@
 // Columns are worked on some at once, so that each line of the cache that a sinogram's row takes is used whole.
-#include "hpcdaas/ranks.hpp"
+#include "hpcdaas/sorting.hpp"
 
 #include <algorithm>
 #include <cstring>
