@@ -278,7 +278,7 @@ LsqFound Views::lsq(const FrameStack& frames, const Group& group, const std::vec
         for (int b = 0; b < groups; ++b) {
             Block block = slots(group, bounds, b, beside);
             if (active_ > 1) arrange(block, thread);
-            if (step.probe && b > 0) clear_probe(work_[thread]);
+            if (step.probe && b > 0) std::fill_n(work_[thread].probe.data(), work_[thread].probe.size(), 0.0f);
             visit(block, fields, wanted, thread, team, [&](int i, Work& mine, auto&& take) {
                 misfits[block.from + i] = change(frames, block, i, fields, Noise::amplitude, mine, take);
             });

@@ -66,6 +66,16 @@ def test_one_that_fails_is_not(compiler, use):
     assert (backend.name, why) == ("cpu", "it fails: no kernel image is available")
 
 
+def test_one_that_can_not_be_had_is_not(monkeypatch):
+    def busy(threads):
+        raise RuntimeError("all devices are busy\nand a second line")
+
+    monkeypatch.setattr(auto, "DRIVER", "libc.so.6")
+    monkeypatch.setattr(auto, "CudaBackend", busy)
+    backend, why = choose("tomography", 1)
+    assert (backend.name, why) == ("cpu", "it fails: all devices are busy")
+
+
 def test_without_a_driver_or_what_it_takes_nothing_is_said(monkeypatch):
     monkeypatch.setattr(auto, "CudaBackend", lambda threads: pytest.fail("there is nothing to try"))
     monkeypatch.setattr(auto, "DRIVER", "libnone.so")

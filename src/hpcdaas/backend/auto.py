@@ -43,13 +43,20 @@ def choose(technique: str, threads: int | None = None) -> tuple[Backend, str]:
         return processor, ""
     try:
         gpu = CudaBackend(threads)
-    except InputError:
+    except InputError:  # no CuPy, or no GPU
         return processor, ""
+    except Exception as error:
+        return processor, failing(error)
     try:
         trouble = difference(TRIALS[technique], gpu, processor)
-    except Exception as error:  # of whatever kind: it is the trial of a device and its driver
-        trouble = f"it fails: {error}"
+    except Exception as error:
+        trouble = failing(error)
     return (processor, trouble) if trouble else (gpu, "")
+
+
+def failing(error: Exception) -> str:
+    """Say in a line what a device and its driver fail with: it may be of any kind, and have many lines."""
+    return f"it fails: {(str(error).splitlines() or [type(error).__name__])[0]}"
 
 
 def has_driver() -> bool:

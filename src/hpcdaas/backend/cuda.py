@@ -11,6 +11,7 @@ import importlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ class CudaBackend:
         self.device = CudaDevice(load(), local_rank())
         self.tomo = CudaTomo(self.device)
 
-    @property
+    @cached_property
     def gpu(self) -> Any:
         """See `hpcdaas.backend.Backend.gpu`."""
         return self.device.joint()

@@ -148,7 +148,7 @@ class Staged(Placed):
     """Views whose places are known on the device alone: now these, now others. Their frames are there."""
 
     @classmethod
-    def make(cls, device: Device, placed: Placed, count: int) -> Staged:  # type: ignore[override]
+    def of(cls, device: Device, placed: Placed, count: int) -> Staged:
         """Give room for the places of `count` of some views."""
         return cls(placed.batch, placed.shape, device.zeros((count, 2), I32), device.zeros(count, I32), None)
 

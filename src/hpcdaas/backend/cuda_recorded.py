@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -28,21 +29,21 @@ def each_group(placed: Placed, bounds: Sequence[int], work: Work) -> None:
 def each_recorded(device: Device, placed: Placed, bounds: Sequence[int], work: Work) -> None:
     """Do the same where all groups of one size start the same kernels, but for the places of their views.
 
-    The first one of a size is done as it is, so that kernels, plans and memory are there; the second one is recorded.
+    The first one of a size is done as it is, so that kernels, plans and memory are there; the second one is recorded,
+    if others follow.
     """
+    many = Counter(np.diff(bounds).tolist())
+    done: set[int] = set()
     kept: dict[int, tuple[Staged, Callable[[], None]]] = {}
-    left = Counter(np.diff(bounds).tolist())
-    seen: Counter[int] = Counter()
     for number, (first, last) in enumerate(pairwise(bounds)):
         size = last - first
-        seen[size] += 1
-        left[size] -= 1
-        if size not in kept and (seen[size] == 1 or not left[size]):
+        if size not in done or many[size] == 2:
             work(number, placed.part(first, last))
+            done.add(size)
             continue
         if size not in kept:
-            staged = Staged.make(device, placed, size)
-            kept[size] = staged, device.record(lambda number=number, staged=staged: work(number, staged))  # type: ignore[misc]
+            staged = Staged.of(device, placed, size)
+            kept[size] = staged, device.record(partial(work, number, staged))
         staged, again = kept[size]
         device.launch(
             device.kernel("places"), (1,), placed.corners, placed.frame, I32(first), I32(size), staged.corners,

@@ -55,10 +55,11 @@ def stripes(block: Block, parameters: Stripes) -> None:
         Line integrals; every row is a sinogram that is corrected in place.
     parameters : Stripes
     """
-    data, sorting, threads = block.values(), block.backend.sorting, block.backend.threads
+    data, sorting = block.values(), block.backend.sorting
+    threads = min(block.backend.threads, data.shape[1])
 
     def clean(rows: range) -> None:
-        # of all these sinograms: memory that is new costs as much as half of the work
+        # of all these sinograms: getting new memory takes a quarter of the time
         order = np.empty((data.shape[2], data.shape[0]), np.int32)
         ranked, smooth, spare = (np.empty(order.shape, np.float32) for _ in range(3))
         for row in rows:
