@@ -168,5 +168,8 @@ def _bar(axes: Axes, at: float, number: int, of: int, value: tuple[float, float]
     axes.barh(y, min(ratio, end), thick, color=COLOURS[number % len(COLOURS)], alpha=0.85)
     if ratio < 0.93 * end:
         axes.text(ratio, y, f" {ratio:.2f}", fontsize=6, va="center", color="#495057")
-    else:  # longer than the axis
-        axes.text(0.99 * end, y, f"{ratio:.2f} »", fontsize=6, va="center", ha="right", color="white")
+    else:  # there is no room beside it; it may be longer than the axis
+        more = " »" if ratio > end else ""
+        axes.text(
+            min(ratio, end) - 0.01 * end, y, f"{ratio:.2f}{more}", fontsize=6, va="center", ha="right", color="white"
+        )
